@@ -1,0 +1,75 @@
+"""A bijector cache whose answers are never older than the variables."""
+
+import tensorflow as tf
+from tensorflow_probability.python.internal import cache_util
+
+_STATE = 'variable_state'
+_READS = frozenset(['ReadVariableOp', 'VariableShape', 'VarIsInitializedOp'])
+
+
+class FreshCache(cache_util.BijectorCache):
+  """TFP's input/output cache, less the entries that an update made stale.
+
+  `log_prob` relies on the cache: it calls `inverse`, then asks for the
+  log-determinant at the same tensor, and each network must run once. But TFP
+  keeps an entry for as long as its output lives, even when the variables that
+  it was computed from have changed since. Here each entry also remembers
+  those, and is computed anew when they differ.
+  """
+
+  def _lookup(self, input, forward_name, inverse_name, **kwargs):  # pylint: disable=redefined-builtin
+    self._drop_if_stale(input, forward_name, kwargs)
+    output = super()._lookup(input, forward_name, inverse_name, **kwargs)
+    attributes = self._get_or_create_edge(
+        input, forward_name, kwargs).attributes
+    if _STATE not in attributes:
+      attributes[_STATE] = VariableState(self.bijector.variables)
+    return output
+
+  def _attributes(self, input, fn_name, **kwargs):  # pylint: disable=redefined-builtin
+    self._drop_if_stale(input, fn_name, kwargs)
+    return super()._attributes(input, fn_name, **kwargs)
+
+  def _drop_if_stale(self, input, fn_name, kwargs):  # pylint: disable=redefined-builtin
+    edge = self._get_or_create_edge(input, fn_name, kwargs)
+    if edge.output_ref is None and not edge.attributes:
+      return
+    state = edge.attributes.get(_STATE)
+    if state is None or not state.is_current():
+      # A new dict, not a cleared one: the entry of the other direction, which
+      # shares the old one, then finds itself without a state, so stale too.
+      edge.attributes.clear()
+      self.storage[edge.input_ref] = edge._replace(
+          output_ref=None, attributes={}, dependencies=None)
+
+
+class VariableState:
+  """What the variables held when a cached value was computed."""
+
+  def __init__(self, variables):
+    self._graph = _current_graph()
+    self._variables = tuple(variables)
+    self._tokens = [self._token(v) for v in self._variables]
+
+  def is_current(self):
+    """Whether the same variables hold the same values, in the same graph."""
+    if _current_graph() is not self._graph:
+      return False
+    tokens = [self._token(v) for v in self._variables]
+    if self._graph is None:
+      return all(bool(tf.reduce_all(tf.equal(old, new)))
+                 for old, new in zip(self._tokens, tokens))
+    return tokens == self._tokens
+
+  def _token(self, variable):
+    if self._graph is None:
+      # Shares the variable's buffer: TensorFlow copies it on the next write.
+      return variable.value()
+    handle = variable.handle
+    if hasattr(self._graph, 'capture'):
+      handle = self._graph.capture(handle)
+    return sum(op.type not in _READS for op in handle.consumers())
+
+
+def _current_graph():
+  return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()

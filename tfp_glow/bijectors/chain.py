@@ -1,0 +1,197 @@
+"""Composition of layers."""
+
+import itertools
+
+import tensorflow as tf
+
+from tfp_glow.bijectors import channel_affine
+from tfp_glow.bijectors import flow_bijector
+
+
+class Chain(flow_bijector.FlowBijector):
+  """Applies bijectors one after the other.
+
+  ```none
+  forward:  y = bijectors[0](bijectors[1](... (x)))
+  inverse:  x = ... bijectors[1]^-1(bijectors[0]^-1(y))
+  log |det dx/dy| = sum of those of the bijectors
+  ```
+
+  So the list reads from data to latent, the way the papers write their flows,
+  and in the order of `tfb.Chain`. Unlike that one it hands each keyword
+  argument to the layers that take it, squeezes a feature map along with the
+  image, initialises the layers from data, one by one, and multiplies out the
+  matrices of neighbouring per-pixel layers before they touch the image. Any
+  `tfb.Bijector` can be a member.
+
+  #### Examples
+
+  >>> flow = Chain([Squeeze(), ActNorm(4), InvertibleConv(4, seed=0)])
+  >>> flow.inverse(tf.zeros([2, 8, 8, 1])).shape
+  TensorShape([2, 4, 4, 4])
+  """
+
+  def __init__(self, bijectors, validate_args=False, name='chain'):
+    """Takes the bijectors, nearest to the data first.
+
+    Args:
+      bijectors: List of `tfb.Bijector`, at least one, with one data type.
+      validate_args: Python `bool`, whether to check values inside graphs too.
+        Default value: `False`.
+      name: Python `str`. Default value: `'chain'`.
+
+    Raises:
+      ValueError: If there is no bijector, or if data types differ.
+    """
+    bijectors = list(bijectors)
+    if not bijectors:
+      raise ValueError('`bijectors` is empty: at least one is needed.')
+    dtypes = {b.dtype for b in bijectors if b.dtype is not None}
+    if len(dtypes) > 1:
+      raise ValueError(
+          '`bijectors` must have one dtype, got '
+          f'{sorted(tf.as_dtype(d).name for d in dtypes)}.')
+    super().__init__(
+        forward_min_event_ndims=_latent_event_ndims(bijectors),
+        inverse_min_event_ndims=_data_event_ndims(bijectors),
+        dtype=dtypes.pop() if dtypes else tf.float32,
+        validate_args=validate_args, name=name)
+    self._bijectors = bijectors
+
+  @property
+  def bijectors(self):
+    """The members, nearest to the data first."""
+    return list(self._bijectors)
+
+  @property
+  def condition_names(self):
+    return frozenset(itertools.chain.from_iterable(
+        _condition_names(b) for b in self._bijectors))
+
+  def _inverse_and_log_det(self, y, **conditions):
+    total = tf.zeros([], self.dtype)
+    event_ndims = self.inverse_min_event_ndims
+    for group, seen in self._groups(conditions):
+      if len(group) > 1:
+        y, log_det = channel_affine.inverse_and_log_det(group, y)
+      else:
+        y, log_det = _inverse_and_log_det(group[0], y, event_ndims, seen)
+        event_ndims = group[0].inverse_event_ndims(event_ndims)
+      total += log_det
+    return y, total
+
+  def _forward_and_log_det(self, x, **conditions):
+    total = tf.zeros([], self.dtype)
+    event_ndims = self.forward_min_event_ndims
+    for group, seen in reversed(list(self._groups(conditions))):
+      if len(group) > 1:
+        x, log_det = channel_affine.forward_and_log_det(group, x)
+      else:
+        x, log_det = _forward_and_log_det(group[0], x, event_ndims, seen)
+        event_ndims = group[0].forward_event_ndims(event_ndims)
+      total += log_det
+    return x, total
+
+  def _initialize(self, y, **conditions):
+    for bijector, seen in self._members(conditions):
+      if isinstance(bijector, flow_bijector.FlowBijector):
+        y = bijector.initialize(y, **seen)
+      else:
+        y = bijector.inverse(y)
+    return y
+
+  def _pass_feature_map(self, feature_map):
+    for bijector in self._bijectors:
+      feature_map = _pass_feature_map(bijector, feature_map)
+    return feature_map
+
+  def _members(self, conditions):
+    """Yields each bijector with the keyword arguments that it takes."""
+    conditions = dict(conditions)
+    for bijector in self._bijectors:
+      names = _condition_names(bijector)
+      yield bijector, {k: v for k, v in conditions.items() if k in names}
+      if conditions.get('feature_map') is not None:
+        conditions['feature_map'] = _pass_feature_map(
+            bijector, conditions['feature_map'])
+
+  def _groups(self, conditions):
+    """The members, with neighbouring per-pixel layers taken together."""
+    group = []
+    for bijector, seen in self._members(conditions):
+      if isinstance(bijector, channel_affine.ChannelAffine):
+        group.append(bijector)
+        continue
+      if group:
+        yield group, {}
+        group = []
+      yield [bijector], seen
+    if group:
+      yield group, {}
+
+  def _inverse_event_shape(self, shape):
+    for bijector in self._bijectors:
+      shape = bijector.inverse_event_shape(shape)
+    return shape
+
+  def _forward_event_shape(self, shape):
+    for bijector in reversed(self._bijectors):
+      shape = bijector.forward_event_shape(shape)
+    return shape
+
+  def _inverse_event_shape_tensor(self, shape):
+    for bijector in self._bijectors:
+      shape = bijector.inverse_event_shape_tensor(shape)
+    return shape
+
+  def _forward_event_shape_tensor(self, shape):
+    for bijector in reversed(self._bijectors):
+      shape = bijector.forward_event_shape_tensor(shape)
+    return shape
+
+
+def _data_event_ndims(bijectors):
+  """Smallest rank of a data event that every member can work on."""
+  needed, change = 0, 0
+  for bijector in bijectors:
+    needed = max(needed, bijector.inverse_min_event_ndims - change)
+    change += _rank_change(bijector)
+  return needed
+
+
+def _latent_event_ndims(bijectors):
+  return _data_event_ndims(bijectors) + sum(map(_rank_change, bijectors))
+
+
+def _rank_change(bijector):
+  return bijector.forward_min_event_ndims - bijector.inverse_min_event_ndims
+
+
+def _condition_names(bijector):
+  if isinstance(bijector, flow_bijector.FlowBijector):
+    return bijector.condition_names
+  return frozenset()
+
+
+def _pass_feature_map(bijector, feature_map):
+  if isinstance(bijector, flow_bijector.FlowBijector):
+    return bijector._pass_feature_map(feature_map)  # pylint: disable=protected-access
+  return feature_map
+
+
+def _inverse_and_log_det(bijector, y, event_ndims, conditions):
+  if isinstance(bijector, flow_bijector.FlowBijector):
+    x, log_det = bijector._inverse_and_log_det(y, **conditions)  # pylint: disable=protected-access
+    return x, flow_bijector.sum_log_det(
+        log_det, y, bijector.inverse_min_event_ndims, event_ndims)
+  x = bijector.inverse(y)
+  return x, bijector.inverse_log_det_jacobian(y, event_ndims)
+
+
+def _forward_and_log_det(bijector, x, event_ndims, conditions):
+  if isinstance(bijector, flow_bijector.FlowBijector):
+    y, log_det = bijector._forward_and_log_det(x, **conditions)  # pylint: disable=protected-access
+    return y, flow_bijector.sum_log_det(
+        log_det, x, bijector.forward_min_event_ndims, event_ndims)
+  y = bijector.forward(x)
+  return y, bijector.forward_log_det_jacobian(x, event_ndims)

@@ -1,0 +1,243 @@
+"""Affine and additive coupling layers."""
+
+import tensorflow as tf
+
+from tfp_glow.bijectors import conditioner as conditioner_lib
+from tfp_glow.bijectors import flow_bijector
+from tfp_glow.bijectors import masks
+
+SCALES = ('sigmoid', 'exp', 'tanh')
+
+
+class Coupling(flow_bijector.FlowBijector):
+  """Base of the couplings: one part, kept, says how the other is changed.
+
+  A condition is passed by keyword: `feature_map=` `[..., H, W, K]`, of the
+  image's height and width, or `context=` `[..., K]`; its batch dimensions
+  broadcast to the image's, and the network gets it as a second argument.
+
+  `tfb.RealNVP` splits vectors only, has no mask, and evaluates its network
+  once for the value and once more for the log-determinant.
+  """
+
+  def __init__(self, conditioner, mask, event_ndims, dtype, validate_args,
+               name):
+    super().__init__(
+        forward_min_event_ndims=event_ndims,
+        inverse_min_event_ndims=event_ndims,
+        dtype=dtype, validate_args=validate_args, name=name)
+    self._mask = masks.ChannelHalves() if mask is None else mask
+    self._event_ndims = event_ndims
+    self._conditioner = conditioner_lib.Conditioner(conditioner)
+
+  @property
+  def conditioner(self):
+    """The network, as it was given."""
+    return self._conditioner.network
+
+  @property
+  def mask(self):
+    """What is kept."""
+    return self._mask
+
+  @property
+  def condition_names(self):
+    return frozenset(['feature_map', 'context', 'training'])
+
+  def _inverse_and_log_det(self, y, training=False, **conditions):
+    kept, changed = self._mask.split(y)
+    parameters = self._evaluate(kept, changed, conditions, training)
+    changed, log_det = self._to_latent(changed, parameters)
+    return self._mask.merge(kept, changed), log_det
+
+  def _forward_and_log_det(self, x, training=False, **conditions):
+    kept, changed = self._mask.split(x)
+    parameters = self._evaluate(kept, changed, conditions, training)
+    changed, log_det = self._to_data(changed, parameters)
+    return self._mask.merge(kept, changed), log_det
+
+  def _initialize(self, y, training=False, **conditions):
+    kept, _ = self._mask.split(y)
+    self._conditioner.initialize(
+        kept, self._event_ndims, self._with_ranks(conditions))
+    return self._inverse_and_log_det(y, training=training, **conditions)[0]
+
+  def _with_ranks(self, conditions):
+    """The conditions that were given, a feature map first, with ranks."""
+    given = []
+    for name, event_ndims in (('feature_map', 3), ('context', 1)):
+      value = conditions.get(name)
+      if value is None:
+        continue
+      value = tf.convert_to_tensor(value, dtype_hint=self.dtype)
+      if value.shape.rank < event_ndims:
+        raise ValueError(
+            f'`{name}` of {self.name} has shape {value.shape}, but events of '
+            f'rank {event_ndims} after any batch dimensions are needed.')
+      given.append((value, event_ndims))
+    return given
+
+  def _evaluate(self, kept, changed, conditions, training):
+    parameters = self._conditioner(
+        kept, self._event_ndims, self._with_ranks(conditions), training)
+    needed = changed.shape[-self._event_ndims:-1].concatenate(
+        self._num_parameters * changed.shape[-1])
+    given = parameters.shape[-self._event_ndims:]
+    if not given.is_compatible_with(needed):
+      raise ValueError(
+          f'`conditioner` of {self.name} gave parameters of shape {given} for '
+          f'a part to change of shape {changed.shape[-self._event_ndims:]}, '
+          f'but {needed} is needed: {self._layout}.')
+    return parameters
+
+class AffineCoupling(Coupling):
+  """Shifts and scales one part by what a network makes of the other.
+
+  ```none
+  shift, h  = halves of conditioner(y_kept)      along the last axis
+  inverse:  x_changed = (y_changed + shift) * scale(h)
+  forward:  y_changed = x_changed / scale(h) - shift
+  log |det dx/dy| = sum log scale(h)             over what is changed
+  ```
+
+  and `scale(h)` is one of
+
+  ```none
+  'sigmoid':  sigmoid(h + 2)                     (Glow)
+  'exp':      exp(h)
+  'tanh':     exp(rescale * tanh(h))             (RealNVP; `rescale` is learned)
+  ```
+
+  #### Examples
+
+  >>> network = tf.keras.layers.Conv2D(4, 3, padding='same')
+  >>> coupling = AffineCoupling(network)
+  >>> y = tf.random.stateless_normal([5, 8, 8, 4], [0, 0])
+  >>> x, log_det = coupling.inverse_and_log_det(y)
+  >>> bool(tf.reduce_max(tf.abs(coupling.forward(tf.identity(x)) - y)) < 1e-5)
+  True
+
+  #### References
+
+  [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
+       2016. Equations 4 to 8. https://arxiv.org/abs/1605.08803
+  """
+
+  _num_parameters = 2
+  _layout = 'shifts first, then what scales are made of'
+
+  def __init__(self, conditioner, mask=None, scale='sigmoid',
+               initial_rescale=0., event_ndims=3, dtype=tf.float32,
+               validate_args=False, name='affine_coupling'):
+    """Takes the network and what it conditions.
+
+    Args:
+      conditioner: Callable from the kept part, `[N, H, W, C_kept]`, to
+        parameters, `[N, H, W, 2 * C_changed]`; called as
+        `conditioner(kept, condition)` when there is a condition. A Keras 3
+        layer or model, a `tf.Module`, or a function.
+      mask: `ChannelHalves`, `Checkerboard` or `EvenOdd`: what is kept.
+        Default value: `None`, `ChannelHalves('first')`.
+      scale: Python `str`, `'sigmoid'`, `'exp'` or `'tanh'`.
+        Default value: `'sigmoid'`.
+      initial_rescale: Python `float`, where `rescale` of `'tanh'` starts.
+        Default value: `0.`, no scaling.
+      event_ndims: Python `int`, rank of an event: 3 for images, 1 for vectors.
+        Default value: `3`.
+      dtype: `tf.float32` or `tf.float64`. Default value: `tf.float32`.
+      validate_args: Python `bool`, whether to check values inside graphs too.
+        Default value: `False`.
+      name: Python `str`. Default value: `'affine_coupling'`.
+
+    Raises:
+      ValueError: If `scale` is none of the three.
+      TypeError: If `conditioner` cannot be called.
+    """
+    if scale not in SCALES:
+      raise ValueError(f'`scale` must be one of {SCALES}, got {scale!r}.')
+    super().__init__(
+        conditioner, mask, event_ndims, dtype, validate_args, name)
+    self._scale = scale
+    if scale == 'tanh':
+      self.rescale = tf.Variable(initial_rescale, dtype=dtype, name='rescale')
+
+  @property
+  def scale(self):
+    """Python `str`, the form of the scale."""
+    return self._scale
+
+  def _shift_and_log_scale(self, parameters):
+    shift, h = tf.split(parameters, 2, axis=-1)
+    if self.scale == 'sigmoid':
+      log_scale = tf.math.log_sigmoid(h + 2.)
+    elif self.scale == 'exp':
+      log_scale = h
+    else:
+      log_scale = self.rescale * tf.tanh(h)
+    return self._mask.blank(shift), self._mask.blank(log_scale)
+
+  def _sum(self, log_scale):
+    return tf.reduce_sum(log_scale, axis=list(range(-self._event_ndims, 0)))
+
+  def _to_latent(self, changed, parameters):
+    shift, log_scale = self._shift_and_log_scale(parameters)
+    return (changed + shift) * tf.exp(log_scale), self._sum(log_scale)
+
+  def _to_data(self, changed, parameters):
+    shift, log_scale = self._shift_and_log_scale(parameters)
+    return changed * tf.exp(-log_scale) - shift, -self._sum(log_scale)
+
+
+class AdditiveCoupling(Coupling):
+  """Shifts one part by what a network makes of the other.
+
+  ```none
+  inverse:  x_changed = y_changed + conditioner(y_kept)
+  forward:  y_changed = x_changed - conditioner(x_kept)
+  log |det dx/dy| = 0
+  ```
+
+  #### Examples
+
+  >>> coupling = AdditiveCoupling(lambda kept: 2. * kept)
+  >>> coupling.inverse(tf.reshape([1., 10.], [1, 1, 2])).numpy().ravel()
+  array([ 1., 12.], dtype=float32)
+
+  #### References
+
+  [1]: Dinh, Krueger and Bengio. NICE: Non-linear Independent Components
+       Estimation. 2014. Section 3.2. https://arxiv.org/abs/1410.8516
+  """
+
+  _num_parameters = 1
+  _layout = 'one shift for each value that is changed'
+
+  def __init__(self, conditioner, mask=None, event_ndims=3, dtype=tf.float32,
+               validate_args=False, name='additive_coupling'):
+    """Takes the network and what it conditions.
+
+    Args:
+      conditioner: Callable from the kept part, `[N, H, W, C_kept]`, to
+        shifts, `[N, H, W, C_changed]`; called as `conditioner(kept,
+        condition)` when there is a condition. A Keras 3 layer or model, a
+        `tf.Module`, or a function.
+      mask: `ChannelHalves`, `Checkerboard` or `EvenOdd`: what is kept.
+        Default value: `None`, `ChannelHalves('first')`.
+      event_ndims: Python `int`, rank of an event: 3 for images, 1 for vectors.
+        Default value: `3`.
+      dtype: `tf.float32` or `tf.float64`. Default value: `tf.float32`.
+      validate_args: Python `bool`, whether to check values inside graphs too.
+        Default value: `False`.
+      name: Python `str`. Default value: `'additive_coupling'`.
+
+    Raises:
+      TypeError: If `conditioner` cannot be called.
+    """
+    super().__init__(
+        conditioner, mask, event_ndims, dtype, validate_args, name)
+
+  def _to_latent(self, changed, parameters):
+    return changed + self._mask.blank(parameters), tf.zeros([], self.dtype)
+
+  def _to_data(self, changed, parameters):
+    return changed - self._mask.blank(parameters), tf.zeros([], self.dtype)

@@ -1,0 +1,174 @@
+"""Factoring out: half of the channels is done, the rest goes on."""
+
+import tensorflow as tf
+
+from tfp_glow.bijectors import conditioner as conditioner_lib
+from tfp_glow.bijectors import flow_bijector
+
+
+class FactorOut(flow_bijector.FlowBijector):
+  """Ends a level: half of the channels leaves, and `rest` maps what stays.
+
+  ```none
+  stay, leave = first and second half of y's channels
+  mean, log_scale = halves of conditioner(stay), or zeros
+  inverse:  eps = (leave - mean) * exp(-log_scale)
+            x = [flat(eps), rest^-1(stay)]
+  forward:  stay = rest(x[size of eps:])
+            y = [stay, mean + exp(log_scale) * eps]
+  log |det dx/dy| = -sum log_scale + that of rest^-1(stay)
+  ```
+
+  So that `eps` is standard normal, `leave` has the Gaussian prior that a
+  network makes of what stays. `tfb.Blockwise` cannot have one part depend on
+  the other.
+
+  #### Examples
+
+  >>> top = tfp.bijectors.Reshape(event_shape_out=(4, 4, 2))
+  >>> flow = FactorOut(top)
+  >>> flow.inverse(tf.zeros([7, 4, 4, 4])).shape
+  TensorShape([7, 64])
+
+  #### References
+
+  [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
+       2016. Section 3.6. https://arxiv.org/abs/1605.08803
+  """
+
+  def __init__(self, rest, conditioner=None, validate_args=False,
+               name='factor_out'):
+    """Takes the flow of what stays.
+
+    Args:
+      rest: `tfb.Bijector` from flat latents `[D']` to what stays,
+        `[H, W, C / 2]`.
+      conditioner: Callable from what stays, `[N, H, W, C / 2]`, to means and
+        log-scales of what leaves, `[N, H, W, C]`, one half each: a Keras 3
+        layer or model, a `tf.Module`, or a function. Default value: `None`,
+        a standard normal prior.
+      validate_args: Python `bool`, whether to check values inside graphs too.
+        Default value: `False`.
+      name: Python `str`. Default value: `'factor_out'`.
+    """
+    super().__init__(
+        forward_min_event_ndims=1, inverse_min_event_ndims=3,
+        dtype=rest.dtype or tf.float32,
+        validate_args=validate_args, name=name)
+    self._rest = rest
+    self._conditioner = (
+        None if conditioner is None else
+        conditioner_lib.Conditioner(conditioner))
+
+  @property
+  def rest(self):
+    """The flow of what stays."""
+    return self._rest
+
+  @property
+  def condition_names(self):
+    names = getattr(self._rest, 'condition_names', frozenset())
+    return names | {'training'}
+
+  def _inverse_and_log_det(self, y, training=False, **conditions):
+    stay, leave = self._split(y)
+    mean, log_scale = self._prior(stay, leave, training)
+    eps = (leave - mean) * tf.exp(-log_scale)
+    rest, log_det = self._call_rest(
+        'inverse', stay, training=training, **conditions)
+    return (tf.concat([_flat(eps), rest], axis=-1),
+            log_det - tf.reduce_sum(log_scale, axis=[-3, -2, -1]))
+
+  def _forward_and_log_det(self, x, training=False, **conditions):
+    rest_size = self._rest_size(x.shape[-1])
+    leave_size = x.shape[-1] - rest_size
+    stay, log_det = self._call_rest(
+        'forward', x[..., leave_size:], training=training, **conditions)
+    eps = tf.reshape(x[..., :leave_size], tf.shape(stay))
+    mean, log_scale = self._prior(stay, stay, training)
+    leave = mean + tf.exp(log_scale) * eps
+    return (tf.concat([stay, leave], axis=-1),
+            log_det + tf.reduce_sum(log_scale, axis=[-3, -2, -1]))
+
+  def _initialize(self, y, training=False, **conditions):
+    stay, leave = self._split(y)
+    if isinstance(self._rest, flow_bijector.FlowBijector):
+      rest = self._rest.initialize(stay, **self._for_rest(
+          training=training, **conditions))
+    else:
+      rest = self._rest.inverse(stay)
+    if self._conditioner is not None:
+      self._conditioner.initialize(stay, 3)
+    mean, log_scale = self._prior(stay, leave, training)
+    eps = (leave - mean) * tf.exp(-log_scale)
+    return tf.concat([_flat(eps), rest], axis=-1)
+
+  def _split(self, y):
+    if y.shape[-1] % 2:
+      raise ValueError(
+          f'`y` of {self.name} has {y.shape[-1]} channels (shape {y.shape}), '
+          'but an even number is needed: half of them leaves.')
+    return tf.split(y, 2, axis=-1)
+
+  def _prior(self, stay, leave, training):
+    """Mean and log-scale of what leaves."""
+    if self._conditioner is None:
+      return tf.zeros_like(leave), tf.zeros_like(leave)
+    parameters = self._conditioner(stay, 3, training=training)
+    needed = leave.shape[-3:-1].concatenate(2 * leave.shape[-1])
+    if not parameters.shape[-3:].is_compatible_with(needed):
+      raise ValueError(
+          f'`conditioner` of {self.name} gave parameters of shape '
+          f'{parameters.shape[-3:]} for a part of shape {leave.shape[-3:]}, '
+          f'but {needed} is needed: means first, then log-scales.')
+    return tf.split(parameters, 2, axis=-1)
+
+  def _rest_size(self, size):
+    """Components of the latent that belong to what stays."""
+    # What leaves is as large as what stays; `rest` keeps the size.
+    if size % 2:
+      raise ValueError(
+          f'`x` of {self.name} has {size} components, but an even number is '
+          'needed.')
+    return size // 2
+
+  def _for_rest(self, **conditions):
+    names = getattr(self._rest, 'condition_names', frozenset())
+    return {k: v for k, v in conditions.items() if k in names}
+
+  def _call_rest(self, direction, value, **conditions):
+    if isinstance(self._rest, flow_bijector.FlowBijector):
+      method = getattr(self._rest, f'_{direction}_and_log_det')
+      return method(value, **self._for_rest(**conditions))
+    if direction == 'inverse':
+      return (self._rest.inverse(value),
+              self._rest.inverse_log_det_jacobian(value, event_ndims=3))
+    return (self._rest.forward(value),
+            self._rest.forward_log_det_jacobian(value, event_ndims=1))
+
+  def _inverse_event_shape(self, shape):
+    size = tf.TensorShape(shape[-3:]).num_elements()
+    return tf.TensorShape(shape[:-3]).concatenate(size)
+
+  def _inverse_event_shape_tensor(self, shape):
+    return tf.concat(
+        [shape[:-3], [tf.reduce_prod(shape[-3:])]], axis=0)
+
+  def _forward_event_shape(self, shape):
+    stay = self._rest.forward_event_shape(
+        tf.TensorShape(shape[:-1]).concatenate(self._rest_size(shape[-1])))
+    return stay[:-1].concatenate(2 * stay[-1])
+
+  def _forward_event_shape_tensor(self, shape):
+    stay = self._rest.forward_event_shape_tensor(
+        tf.concat([shape[:-1], shape[-1:] // 2], axis=0))
+    return tf.concat([stay[:-1], stay[-1:] * 2], axis=0)
+
+
+def _flat(value):
+  """`[..., H, W, C]` to `[..., H*W*C]`."""
+  size = value.shape[-3:].num_elements()
+  result = tf.reshape(
+      value, tf.concat([tf.shape(value)[:-3], [size]], axis=0))
+  result.set_shape([*value.shape[:-3], size])
+  return result

@@ -1,0 +1,81 @@
+"""Fixed orders of the channels."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.bijectors import channel_affine
+
+
+class ChannelPermutation(channel_affine.ChannelAffine):
+  """Puts the channels in another, fixed order.
+
+  ```none
+  inverse:  x[..., c] = y[..., order[c]]
+  forward:  y[..., order[c]] = x[..., c]
+  log |det dx/dy| = 0
+  ```
+
+  `tfb.Permute` does the same to one layer; this one can be folded into its
+  neighbours by `Chain`.
+
+  #### Examples
+
+  >>> reverse = ChannelPermutation.reverse(3)
+  >>> reverse.inverse(tf.reshape([1., 2., 3.], [1, 1, 3])).numpy().ravel()
+  array([3., 2., 1.], dtype=float32)
+  """
+
+  def __init__(self, order, dtype=tf.float32, validate_args=False,
+               name='channel_permutation'):
+    """Takes the order.
+
+    Args:
+      order: `int`s `[C]`, each of `0 .. C-1` once: the channel of the data
+        that each channel of the latent comes from.
+      dtype: `tf.float32` or `tf.float64`. Default value: `tf.float32`.
+      validate_args: Python `bool`, whether to check values inside graphs too.
+        Default value: `False`.
+      name: Python `str`. Default value: `'channel_permutation'`.
+
+    Raises:
+      ValueError: If `order` is not a permutation.
+    """
+    order = np.asarray(order)
+    if order.ndim != 1 or sorted(order.tolist()) != list(range(order.size)):
+      raise ValueError(
+          '`order` must hold each of 0 .. C-1 once, got '
+          f'{order.tolist()}.')
+    super().__init__(order.size, dtype, validate_args, name)
+    # A variable, so that a shuffle is saved and restored with the weights.
+    self.order = tf.Variable(
+        order.astype(np.int32), trainable=False, name='order')
+
+  @classmethod
+  def reverse(cls, channels, **kwargs):
+    """Reverses the channels."""
+    return cls(np.arange(channels)[::-1], **kwargs)
+
+  @classmethod
+  def shuffle(cls, channels, seed=None, **kwargs):
+    """Shuffles the channels, once and for all."""
+    return cls(np.random.default_rng(seed).permutation(channels), **kwargs)
+
+  def inverse_affine(self):
+    matrix = tf.one_hot(self.order, self.channels, axis=0, dtype=self.dtype)
+    return matrix, tf.zeros([self.channels], self.dtype)
+
+  def forward_affine(self):
+    matrix = tf.one_hot(self.order, self.channels, axis=1, dtype=self.dtype)
+    return matrix, tf.zeros([self.channels], self.dtype)
+
+  def log_det_per_pixel(self):
+    return tf.zeros([], self.dtype)
+
+  def _inverse_and_log_det(self, y):
+    channel_affine.check_channels(self, y, 'y')
+    return tf.gather(y, self.order, axis=-1), tf.zeros([], self.dtype)
+
+  def _forward_and_log_det(self, x):
+    channel_affine.check_channels(self, x, 'x')
+    inverse = tf.math.invert_permutation(self.order)
+    return tf.gather(x, inverse, axis=-1), tf.zeros([], self.dtype)

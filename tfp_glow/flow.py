@@ -1,0 +1,115 @@
+"""What the three systems have in common: flat latents, part by part."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.bijectors import chain
+
+
+class FlowSystem(chain.Chain):
+  """A chain from one flat latent to the data.
+
+  A flat latent `[..., D]` is the concatenation of each level's standardised
+  latent, flattened: the first level's first, the top one's last.
+  """
+
+  def __init__(self, bijectors, latent_shapes, config, validate_args, name):
+    super().__init__(bijectors, validate_args=validate_args, name=name)
+    self._latent_shapes = self._no_dependency(tuple(latent_shapes))
+    self._config = self._no_dependency(dict(config))
+
+  @property
+  def latent_shapes(self):
+    """Shapes of the levels' latents, the first level first."""
+    return list(self._latent_shapes)
+
+  def split_latent(self, z):
+    """Takes a flat latent apart.
+
+    Args:
+      z: `Tensor` `[..., D]`.
+
+    Returns:
+      parts: List of `Tensor` `[..., *shape]`, for each of `latent_shapes`.
+
+    Raises:
+      ValueError: If the last axis of `z` has another size.
+    """
+    z = tf.convert_to_tensor(z, dtype_hint=self.dtype)
+    sizes = [math.prod(shape) for shape in self._latent_shapes]
+    if z.shape.rank == 0 or z.shape[-1] != sum(sizes):
+      raise ValueError(
+          f'`z` has shape {z.shape}, but a last axis of {sum(sizes)} is '
+          f'needed: {" + ".join(str(s) for s in sizes)}.')
+    return [tf.reshape(part, tf.concat([tf.shape(z)[:-1], shape], axis=0))
+            for part, shape in zip(tf.split(z, sizes, axis=-1),
+                                   self._latent_shapes)]
+
+  def join_latent(self, parts):
+    """Puts a flat latent together.
+
+    Args:
+      parts: List of `Tensor` `[..., *shape]`, for each of `latent_shapes`.
+
+    Returns:
+      z: `Tensor` `[..., D]`.
+
+    Raises:
+      ValueError: If there are more or fewer parts, or of other shapes.
+    """
+    parts = [tf.convert_to_tensor(p, dtype_hint=self.dtype) for p in parts]
+    given = [tuple(p.shape[p.shape.rank - len(s):])
+             for p, s in zip(parts, self._latent_shapes)]
+    if len(parts) != len(self._latent_shapes) or (
+        given != list(self._latent_shapes)):
+      raise ValueError(
+          f'`parts` must have the shapes {self.latent_shapes} after any batch '
+          f'dimensions, got {[tuple(p.shape) for p in parts]}.')
+    return tf.concat(
+        [tf.reshape(p, tf.concat(
+            [tf.shape(p)[:p.shape.rank - len(s)], [math.prod(s)]], axis=0))
+         for p, s in zip(parts, self._latent_shapes)], axis=-1)
+
+  def get_config(self):
+    """The constructor's arguments, for Keras to save."""
+    return dict(self._config)
+
+  @classmethod
+  def from_config(cls, config):
+    """Builds the system from what `get_config` gave."""
+    return cls(**config)
+
+
+def checked_image_shape(image_shape, factor):
+  """`(H, W, C)` as ints, or an error: both sides must divide by `factor`."""
+  try:
+    height, width, channels = (int(n) for n in image_shape)
+  except (TypeError, ValueError) as error:
+    raise ValueError(
+        f'`image_shape` must be three integers (H, W, C), got '
+        f'{image_shape!r}.') from error
+  if min(height, width, channels) < 1:
+    raise ValueError(
+        f'`image_shape` must be positive, got {(height, width, channels)}.')
+  for side, size in (('height', height), ('width', width)):
+    if size % factor:
+      raise ValueError(
+          f'`image_shape` has {side} {size}, but a multiple of {factor} is '
+          f'needed: it is halved {int(math.log2(factor))} times.')
+  return height, width, channels
+
+
+def checked_positive(**sizes):
+  """Raises unless every keyword argument is a positive integer."""
+  for name, size in sizes.items():
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+      raise ValueError(f'`{name}` must be a positive integer, got {size!r}.')
+
+
+def seeds(seed):
+  """Endless independent seeds, the same for the same `seed`."""
+  generator = np.random.default_rng(seed)
+  while True:
+    yield int(generator.integers(2**31))
