@@ -1,0 +1,46 @@
+# The interpreter that makes the virtual environment.
+PYTHON ?= python3.11
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) \
+	  | awk '{ name = $$1; $$1 = ""; printf "make %-10s%s\n", name, $$0 }'
+
+.PHONY: demo
+demo: $(INSTALLED)  ## Train a Glow on handwritten digits; results in runs/demo
+	$(BIN)/python -m training.demo
+
+.PHONY: test
+test: $(INSTALLED)  ## Run the tests, less the slow ones
+	$(BIN)/python -m pytest
+
+.PHONY: test-all
+test-all: $(INSTALLED)  ## Run all tests, the slow ones too
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+.PHONY: lint
+lint: $(INSTALLED)  ## Check the code's style
+	$(BIN)/python -m ruff check .
+
+.PHONY: clean
+clean:  ## Remove the virtual environment, caches and build products; keep runs/
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Written last, so that an interrupted installation is done again.
+$(INSTALLED): setup.py pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed;\
+	 name another interpreter, 3.11 or newer, with: make PYTHON=..." >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt \
+	  --editable '.[train,test]'
+	touch $@
