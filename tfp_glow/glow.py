@@ -8,6 +8,7 @@ from tfp_glow import flow
 from tfp_glow import networks
 from tfp_glow.bijectors import actnorm
 from tfp_glow.bijectors import chain
+from tfp_glow.bijectors import conditioner
 from tfp_glow.bijectors import coupling as coupling_lib
 from tfp_glow.bijectors import factor_out
 from tfp_glow.bijectors import invertible_conv
@@ -59,8 +60,8 @@ class Glow(flow.FlowSystem):
 
   def __init__(self, image_shape, levels=3, steps=32, width=512,
                coupling='affine', permutation='conv1x1', learn_top=True,
-               num_classes=None, feature_map_channels=None, context_size=None,
-               seed=None, dtype=tf.float32, validate_args=False, name='glow'):
+               num_classes=None, classifier=False, feature_map_channels=None,
+               context_size=None, seed=None, dtype=tf.float32, validate_args=False, name='glow'):
     """Builds the flow with random weights; see `initialize`.
 
     Args:
@@ -78,6 +79,8 @@ class Glow(flow.FlowSystem):
       num_classes: Python `int` or `None`. If given, the top prior has a mean
         and scale for each class, and every call takes `label=`, integers
         `[N]`. Default value: `None`.
+      classifier: Python `bool`, whether there is a head that tells the class
+        from the top latent; see `class_logits`. Default value: `False`.
       feature_map_channels: Python `int` or `None`. If given, every call takes
         `feature_map=`, `[..., H, W, feature_map_channels]`, which every
         coupling sees, squeezed as the image is. Default value: `None`.
@@ -112,6 +115,8 @@ class Glow(flow.FlowSystem):
                            ('context_size', context_size)):
       if size is not None:
         flow.checked_positive(**{argument: size})
+    if classifier and num_classes is None:
+      raise ValueError('`classifier=True` needs `num_classes`.')
     height, width_, channels = flow.checked_image_shape(
         image_shape, 2**levels)
     config['image_shape'] = (height, width_, channels)
@@ -165,7 +170,7 @@ class Glow(flow.FlowSystem):
       network = class_network = None
       if learn_top:
         network = networks.ZeroConv2D(2 * c, dtype=policy)
-        network.build((None, h, w, c))
+        network.build((None, h, w, 2 * c))
       if num_classes is not None:
         class_network = networks.ClassEmbedding(
             num_classes, 2 * c, dtype=dtype.name)
@@ -173,13 +178,19 @@ class Glow(flow.FlowSystem):
       return prior.TopPrior(network, class_network, num_classes, dtype=dtype,
                             validate_args=validate_args)
 
+    classifier_network = None
+    if classifier:
+      classifier_network = networks.ZeroDense(num_classes, dtype=dtype.name)
+      classifier_network.build((None, shapes[-1][-1]))
+
     layers = []
     for level, shape in enumerate(shapes):
       layers.append([squeeze.Squeeze(dtype=dtype)])
       for _ in range(steps):
         layers[-1].extend(step(shape, level))
+    self._top_prior = top_prior(shapes[-1])
     layers[-1].extend([
-        top_prior(shapes[-1]),
+        self._top_prior,
         tfb.Reshape(event_shape_out=shapes[-1], event_shape_in=(-1,)),
     ])
     # From the top down: each level's rest is the flow of the next.
@@ -189,6 +200,9 @@ class Glow(flow.FlowSystem):
           split_prior(shapes[level])))
     super().__init__(
         layers[0], latent_shapes, config, validate_args, name)
+    self._classifier = (
+        None if classifier_network is None else
+        conditioner.Conditioner(classifier_network))
 
   @property
   def image_shape(self):
@@ -199,3 +213,46 @@ class Glow(flow.FlowSystem):
   def num_classes(self):
     """Python `int`, number of classes, or `None`."""
     return self._num_classes
+
+  @property
+  def top_prior(self):
+    """The `TopPrior` layer."""
+    return self._top_prior
+
+  @property
+  def classifier(self):
+    """The Keras layer of the classifier head, or `None`."""
+    return self._classifier and self._classifier.network
+
+  def top_latent(self, z, label=None):
+    """The top latent as it was before it was standardised.
+
+    Args:
+      z: `Tensor` `[..., D]`, flat latents.
+      label: Integers `[...]` that `z` was encoded with, if the model is
+        class-conditional. Default value: `None`.
+
+    Returns:
+      top: `Tensor` `[..., h, w, c]`, of the last of `latent_shapes`.
+    """
+    conditions = {} if self._num_classes is None else {'label': label}
+    return self._top_prior.forward(self.split_latent(z)[-1], **conditions)
+
+  def class_logits(self, z, label):
+    """Log-odds of the classes, from the mean of the top latent over pixels.
+
+    Args:
+      z: `Tensor` `[N, D]`, flat latents.
+      label: Integers `[N]` that `z` was encoded with. The result does not
+        depend on them: they undo their own part in the encoding.
+
+    Returns:
+      logits: `Tensor` `[N, num_classes]`.
+
+    Raises:
+      ValueError: If the model was built without `classifier=True`.
+    """
+    if self._classifier is None:
+      raise ValueError('`class_logits` needs a Glow with `classifier=True`.')
+    top = self.top_latent(z, label)
+    return self._classifier(tf.reduce_mean(top, [-3, -2]), 1)

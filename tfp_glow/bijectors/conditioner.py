@@ -63,7 +63,8 @@ class Conditioner(tf.Module):
       training: Python `bool`. Default value: `False`.
 
     Returns:
-      parameters: `Tensor` `[..., *parameters]` in `kept`'s dtype.
+      parameters: `Tensor` `[..., *parameters]`, in `kept`'s dtype if that is
+        a floating one.
     """
     inputs, batch_shape = _flatten_batch(kept, event_ndims, conditions)
     kwargs = {'training': training} if self._takes_training else {}
@@ -72,7 +73,8 @@ class Conditioner(tf.Module):
         stack.enter_context(full_precision(self.network))
       outputs = self._call(inputs, kwargs)
     self._show_variables()
-    outputs = tf.cast(outputs, kept.dtype)
+    if kept.dtype.is_floating:
+      outputs = tf.cast(outputs, kept.dtype)
     if batch_shape is None:
       return outputs
     event = outputs.shape[1:]

@@ -66,6 +66,11 @@ class FactorOut(flow_bijector.FlowBijector):
     return self._rest
 
   @property
+  def conditioner(self):
+    """The network of the prior, or `None`."""
+    return self._conditioner and self._conditioner.network
+
+  @property
   def condition_names(self):
     names = getattr(self._rest, 'condition_names', frozenset())
     return names | {'training'}

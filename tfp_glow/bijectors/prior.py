@@ -39,7 +39,7 @@ class TopPrior(flow_bijector.FlowBijector):
     """Takes the networks.
 
     Args:
-      network: Callable from zeros `[1, H, W, C]` to `[1, H, W, 2C]`: means
+      network: Callable from zeros `[1, H, W, 2C]` to `[1, H, W, 2C]`: means
         first, then log-scales. Default value: `None`, zeros.
       class_network: Callable from labels, `int32` `[N]`, to `[N, 2C]`, added
         to those. Default value: `None`, no classes.
@@ -66,6 +66,16 @@ class TopPrior(flow_bijector.FlowBijector):
         conditioner_lib.Conditioner(class_network))
 
   @property
+  def network(self):
+    """The network of the learned prior, or `None`."""
+    return self._network and self._network.network
+
+  @property
+  def class_network(self):
+    """The network of the classes, or `None`."""
+    return self._class_network and self._class_network.network
+
+  @property
   def condition_names(self):
     names = ['training'] if self._num_classes is None else [
         'label', 'training']
@@ -84,15 +94,17 @@ class TopPrior(flow_bijector.FlowBijector):
     event = tf.shape(value)[-3:]
     total = tf.zeros([1, 1, 1, 2 * value.shape[-1]], self.dtype)
     if self._network is not None:
-      zeros = tf.zeros(tf.concat([[1], event], axis=0), self.dtype)
-      zeros.set_shape([1, *value.shape[-3:]])
+      height, width, channels = value.shape[-3:]
+      zeros = tf.zeros(tf.stack([1, event[0], event[1], 2 * channels]),
+                       self.dtype)
+      zeros.set_shape([1, height, width, 2 * channels])
       total += self._network(zeros, 3, training=training)
     total = total[0]
     if self._class_network is not None:
       label = self._checked_label(label)
       by_class = self._class_network(
           tf.reshape(label, [-1]), 0, training=training)
-      total += tf.reshape(by_class, tf.concat(
+      total += tf.reshape(tf.cast(by_class, self.dtype), tf.concat(
           [tf.shape(label), [1, 1, 2 * value.shape[-1]]], axis=0))
     return tf.split(total, 2, axis=-1)
 
