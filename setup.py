@@ -3,40 +3,38 @@
 import setuptools
 
 _TRAIN = [
-  'absl-py',
-  'importlib_resources',  # tensorflow-datasets needs it and does not say so
-  'matplotlib',
-  'ml_collections',
-  'pillow>=10.1',
-  'scikit-learn',
-  'tensorflow-datasets>=4.9.10',
+    'absl-py',
+    'importlib_resources',  # tensorflow-datasets needs it and does not say so
+    'matplotlib',
+    'ml_collections',
+    'pillow>=10.1',
+    'scikit-learn',
+    'tensorflow-datasets>=4.9.10',
 ]
 
 _TEST = _TRAIN + [
-  'pytest>=8.1',
-  'ruff',
+    'pytest>=8.1',
+    'ruff',
 ]
 
 setuptools.setup(
-  name='tfp_glow',
-  version='0.1.0',
-  description=(
-    'Normalizing flows for images (NICE, RealNVP, Glow) as TensorFlow '
-    'Probability bijectors'
-  ),
-  packages=setuptools.find_packages(include=['tfp_glow', 'tfp_glow.*']),
-  python_requires='>=3.11',
-  install_requires=[
-    'keras>=3.15,<4',
-    'numpy>=2',
-    'setuptools; python_version >= "3.12"',  # for TFP's use of distutils
-    'tensorflow>=2.21,<2.22',
-    'tensorflow-probability>=0.25,<0.26',
-    'tf-keras>=2.21,<2.22',
-  ],
-  extras_require={
-    'gpu': ['tensorflow[and-cuda]>=2.21,<2.22'],
-    'test': _TEST,
-    'train': _TRAIN,
-  },
+    name='tfp_glow',
+    version='0.1.0',
+    description=('Normalizing flows for images (NICE, RealNVP, Glow) as '
+                 'TensorFlow Probability bijectors'),
+    packages=setuptools.find_packages(include=['tfp_glow', 'tfp_glow.*']),
+    python_requires='>=3.11',
+    install_requires=[
+        'keras>=3.15,<4',
+        'numpy>=2',
+        'setuptools; python_version >= "3.12"',  # for TFP's use of distutils
+        'tensorflow>=2.21,<2.22',
+        'tensorflow-probability>=0.25,<0.26',
+        'tf-keras>=2.21,<2.22',
+    ],
+    extras_require={
+        'gpu': ['tensorflow[and-cuda]>=2.21,<2.22'],
+        'test': _TEST,
+        'train': _TRAIN,
+    },
 )

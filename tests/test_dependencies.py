@@ -47,13 +47,8 @@ def _message(refused, block, cwd=None, extra=''):
 
 
 def _run(script, cwd=None, check=True):
-  return subprocess.run(
-    [sys.executable, '-c', script],
-    capture_output=True,
-    text=True,
-    check=check,
-    cwd=cwd,
-  )
+  return subprocess.run([sys.executable, '-c', script], capture_output=True,
+                        text=True, check=check, cwd=cwd)
 
 
 def test_nothing_is_said_where_nothing_is_missing():
@@ -61,16 +56,13 @@ def test_nothing_is_said_where_nothing_is_missing():
 
 
 @pytest.mark.parametrize('block', [_ABSENT, _HOOK], ids=['absent', 'refused'])
-@pytest.mark.parametrize(
-  'module, package',
-  [
+@pytest.mark.parametrize('module, package', [
     ('tensorflow', '"tensorflow>='),
     ('tensorflow_probability', '"tensorflow-probability>='),
     ('keras', '"keras>=3'),
     ('tf_keras', '"tf-keras>='),
     ('distutils', '"setuptools"'),
-  ],
-)
+])
 def test_one_sentence_names_the_module_and_the_command(module, package, block):
   message = _message([module], block)
   assert message.count('\n') == 0

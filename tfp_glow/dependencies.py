@@ -5,11 +5,11 @@ import importlib.util
 
 # What pip installs (as in setup.py) for each module that is imported.
 _REQUIREMENTS = {
-  'tensorflow': 'tensorflow>=2.21,<2.22',
-  'tensorflow_probability': 'tensorflow-probability>=0.25,<0.26',
-  'keras': 'keras>=3.15,<4',
-  'tf_keras': 'tf-keras>=2.21,<2.22',
-  'distutils': 'setuptools',
+    'tensorflow': 'tensorflow>=2.21,<2.22',
+    'tensorflow_probability': 'tensorflow-probability>=0.25,<0.26',
+    'keras': 'keras>=3.15,<4',
+    'tf_keras': 'tf-keras>=2.21,<2.22',
+    'distutils': 'setuptools',
 }
 
 
@@ -19,9 +19,8 @@ def check():
   Nothing is imported, so that this is quick, and an error inside an installed
   package is left to show itself when that package is imported.
   """
-  missing = {
-    module: module for module in _REQUIREMENTS if not _is_installed(module)
-  }
+  missing = {module: module for module in _REQUIREMENTS
+             if not _is_installed(module)}
   if 'distutils' in missing:
     missing['distutils'] += ' (not part of Python since 3.12)'
   if 'keras' not in missing and (old := _keras_before_3()):
@@ -31,10 +30,8 @@ def check():
     verb = 'is' if len(missing) == 1 else 'are'
     packages = ' '.join(f'"{_REQUIREMENTS[module]}"' for module in missing)
     raise ImportError(
-      f'tfp_glow cannot be imported because {names} {verb} missing; '
-      f'run: pip install {packages}',
-      name=next(iter(missing)),
-    )
+        f'tfp_glow cannot be imported because {names} {verb} missing; '
+        f'run: pip install {packages}', name=next(iter(missing)))
 
 
 def _is_installed(module):
