@@ -1,0 +1,1 @@
+"""Recipes, data and pictures; run from the repository, not installed."""

@@ -1,0 +1,33 @@
+"""The handwritten digits that scikit-learn ships, as uint8 images."""
+
+import numpy as np
+import sklearn.datasets
+
+
+def load_data(num_held_out=297, seed=0):
+  """Loads the 1,797 digits of 8x8 pixels, shuffled and split.
+
+  A grey level `k`, one of 0 to 16, becomes `min(16 * k, 255)`. Four bits then
+  keep 16 of the 17 levels: the two brightest become one.
+
+  Args:
+    num_held_out: Python `int`, how many images are held out.
+      Default value: `297`.
+    seed: Python `int`, of the shuffle. Default value: `0`.
+
+  Returns:
+    train: Pair of images, uint8 `[N, 8, 8, 1]`, and labels, int32 `[N]`.
+    held_out: Such a pair, of `num_held_out` images.
+
+  Raises:
+    ValueError: If `num_held_out` leaves either part empty.
+  """
+  levels, labels = sklearn.datasets.load_digits(return_X_y=True)
+  if not 0 < num_held_out < len(labels):
+    raise ValueError(f'`num_held_out` must be between 1 and {len(labels) - 1}, '
+                     f'got {num_held_out}.')
+  images = np.minimum(16 * levels, 255).astype(np.uint8).reshape(-1, 8, 8, 1)
+  labels = labels.astype(np.int32)
+  order = np.random.default_rng(seed).permutation(len(labels))
+  train, held_out = np.split(order, [len(order) - num_held_out])
+  return (images[train], labels[train]), (images[held_out], labels[held_out])

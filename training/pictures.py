@@ -1,0 +1,69 @@
+"""Grids of images, as PNG files."""
+
+import numpy as np
+from PIL import Image
+from PIL import ImageDraw
+from PIL import ImageFont
+
+_BACKGROUND = 128
+_GAP = 2
+_FONT_SIZE = 16
+
+
+def save_grid(path, rows, labels=None, min_cell=48):
+  """Writes rows of images to a PNG file.
+
+  Images smaller than `min_cell` are enlarged by a whole factor, each pixel a
+  square, so that an image of 8x8 pixels can be seen.
+
+  Args:
+    path: Where to write.
+    rows: uint8 `[R, N, H, W, C]`, `C` 1 (grey) or 3 (RGB).
+    labels: `R` strings to write left of the rows, `''` for none, or `None`.
+      Default value: `None`.
+    min_cell: Python `int`, the least width and height of an image, in pixels
+      of the picture. Default value: `48`.
+
+  Raises:
+    ValueError: If `rows` or `labels` is not of that form.
+  """
+  picture = Image.fromarray(_tile(rows, min_cell))
+  if labels is not None:
+    if len(labels) != len(rows):
+      raise ValueError(f'`labels` must have one string for each of the '
+                       f'{len(rows)} rows, got {len(labels)}.')
+    picture = _with_labels(picture, labels)
+  picture.save(path)
+
+
+def _tile(rows, min_cell):
+  """One picture `[height, width]` or `[height, width, 3]` of all images."""
+  rows = np.asarray(rows)
+  if rows.dtype != np.uint8 or rows.ndim != 5 or rows.shape[-1] not in (1, 3):
+    raise ValueError(f'`rows` must be uint8 [R, N, H, W, C] with C 1 or 3, '
+                     f'got {rows.dtype} {list(rows.shape)}.')
+  factor = -(-min_cell // min(rows.shape[2:4]))
+  rows = rows.repeat(factor, axis=2).repeat(factor, axis=3)
+  before = [(0, 0), (0, 0), (_GAP, 0), (_GAP, 0), (0, 0)]
+  rows = np.pad(rows, before, constant_values=_BACKGROUND)
+  num_rows, num_columns, height, width, channels = rows.shape
+  picture = rows.swapaxes(1, 2).reshape(
+      num_rows * height, num_columns * width, channels)
+  after = [(0, _GAP), (0, _GAP), (0, 0)]
+  picture = np.pad(picture, after, constant_values=_BACKGROUND)
+  return picture[..., 0] if channels == 1 else picture
+
+
+def _with_labels(picture, labels):
+  """`picture` with a margin on its left, where the rows are named."""
+  font = ImageFont.load_default(_FONT_SIZE)
+  margin = 2 * _FONT_SIZE + int(max(font.getlength(label) for label in labels))
+  size = (margin + picture.width, picture.height)
+  labelled = Image.new(picture.mode, size, 'white')
+  labelled.paste(picture, (margin, 0))
+  draw = ImageDraw.Draw(labelled)
+  row_height = (picture.height - _GAP) / len(labels)
+  for row, label in enumerate(labels):
+    middle = (margin / 2, _GAP / 2 + (row + 0.5) * row_height)
+    draw.text(middle, label, fill='black', font=font, anchor='mm')
+  return labelled
