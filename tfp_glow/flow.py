@@ -21,6 +21,11 @@ class FlowSystem(chain.Chain):
     self._config = self._no_dependency(dict(config))
 
   @property
+  def condition_names(self):
+    needed = set(self._condition_shapes())
+    return super().condition_names - {'feature_map', 'context'} | needed
+
+  @property
   def latent_shapes(self):
     """Shapes of the levels' latents, the first level first."""
     return list(self._latent_shapes)
@@ -71,6 +76,33 @@ class FlowSystem(chain.Chain):
         [tf.reshape(p, tf.concat(
             [tf.shape(p)[:p.shape.rank - len(s)], [math.prod(s)]], axis=0))
          for p, s in zip(parts, self._latent_shapes)], axis=-1)
+
+  def _condition_shapes(self):
+    """Event shapes of the conditions that the couplings were built for."""
+    channels = self._config.get('feature_map_channels')
+    size = self._config.get('context_size')
+    shapes = {}
+    if channels is not None:
+      shapes['feature_map'] = (*self._config['image_shape'][:2], channels)
+    if size is not None:
+      shapes['context'] = (size,)
+    return shapes
+
+  def _checked(self, value, argument, event_ndims, conditions):
+    value = super()._checked(value, argument, event_ndims, conditions)
+    for name, shape in self._condition_shapes().items():
+      if conditions.get(name) is None:
+        raise TypeError(
+            f'{self.name} was built for a condition and needs `{name}=`, '
+            f'[..., {", ".join(str(n) for n in shape)}].')
+      given = conditions[name].shape
+      if len(given) < len(shape) or (
+          not tf.TensorShape(given[len(given) - len(shape):])
+          .is_compatible_with(shape)):
+        raise ValueError(
+            f'`{name}` of {self.name} has shape {tuple(given)}, but '
+            f'[..., {", ".join(str(n) for n in shape)}] is needed.')
+    return value
 
   def get_config(self):
     """The constructor's arguments, for Keras to save."""

@@ -1,37 +1,14 @@
 """Batch normalisation as a layer of the flow."""
 
-import contextlib
-import threading
-
 import tensorflow as tf
 
+from tfp_glow import moments
 from tfp_glow.bijectors import channel_affine
 from tfp_glow.bijectors import flow_bijector
 
-EPSILON = 1e-4
-MOMENTUM = 0.9
-
-_local = threading.local()
-
-
-@contextlib.contextmanager
-def updating_running_averages():
-  """Within it, training-mode batch normalisation moves its averages.
-
-  `FlowModel.fit` is what enters it: no density, sample or gradient taken
-  outside moves a running average.
-  """
-  before = is_updating()
-  _local.updating = True
-  try:
-    yield
-  finally:
-    _local.updating = before
-
-
-def is_updating():
-  """Whether running averages are being updated in this thread."""
-  return getattr(_local, 'updating', False)
+EPSILON = moments.EPSILON
+MOMENTUM = moments.MOMENTUM
+updating_running_averages = moments.updating_running_averages
 
 
 class RunningMoments(tf.Module):
@@ -49,13 +26,8 @@ class RunningMoments(tf.Module):
 
   def __call__(self, values, training):
     """Returns mean and variance, `[C]` each, to normalise `values` with."""
-    if not training:
-      return tf.identity(self.mean), tf.identity(self.variance)
-    mean, variance = tf.nn.moments(values, list(range(values.shape.rank - 1)))
-    if is_updating():
-      for average, new in ((self.mean, mean), (self.variance, variance)):
-        average.assign(self.momentum * average + (1. - self.momentum) * new)
-    return mean, variance
+    return moments.batch_or_running(
+        values, self.mean, self.variance, self.momentum, training)
 
 
 class BatchNorm(flow_bijector.FlowBijector):

@@ -131,10 +131,10 @@ class FactorOut(flow_bijector.FlowBijector):
   def _rest_size(self, size):
     """Components of the latent that belong to what stays."""
     # What leaves is as large as what stays; `rest` keeps the size.
-    if size % 2:
+    if size is None or size % 2:
       raise ValueError(
-          f'`x` of {self.name} has {size} components, but an even number is '
-          'needed.')
+          f'`x` of {self.name} has {size} components, but a statically known '
+          'and even number is needed.')
     return size // 2
 
   def _for_rest(self, **conditions):

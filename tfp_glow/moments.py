@@ -1,0 +1,63 @@
+"""Mean and variance of each channel: of the batch, or running averages.
+
+Batch normalisation is a layer of the flow (`bijectors.BatchNorm`) and of the
+networks in it (`networks.OffsetBatchNorm`); this is what the two share.
+"""
+
+import contextlib
+import threading
+
+import tensorflow as tf
+
+EPSILON = 1e-4
+MOMENTUM = 0.9
+
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def updating_running_averages():
+  """Within it, training-mode batch normalisation moves its averages.
+
+  `FlowModel.fit` is what enters it: no density, sample or gradient taken
+  outside moves a running average. In a `tf.function` what counts is whether
+  it was entered when the function was traced.
+  """
+  before = is_updating()
+  _local.updating = True
+  try:
+    yield
+  finally:
+    _local.updating = before
+
+
+def is_updating():
+  """Whether running averages are being updated in this thread."""
+  return getattr(_local, 'updating', False)
+
+
+def batch_or_running(values, running_mean, running_variance, momentum,
+                     training):
+  """Chooses what to normalise with, and moves the averages where asked to.
+
+  Args:
+    values: `Tensor` `[..., C]`, in the averages' dtype.
+    running_mean: Variable `[C]`.
+    running_variance: Variable `[C]`.
+    momentum: Python `float`, share of an average that stays at each step.
+    training: Python `bool`: statistics of `values` over all axes but the
+      last, or else the averages.
+
+  Returns:
+    mean: `Tensor` `[C]`.
+    variance: `Tensor` `[C]`.
+  """
+  if not training:
+    return (tf.convert_to_tensor(running_mean),
+            tf.convert_to_tensor(running_variance))
+  mean, variance = tf.nn.moments(values, list(range(values.shape.rank - 1)))
+  if is_updating():
+    for average, new in ((running_mean, mean), (running_variance, variance)):
+      average.assign(
+          momentum * tf.convert_to_tensor(average) + (1. - momentum) * new)
+  return mean, variance
