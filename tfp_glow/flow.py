@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -145,3 +146,9 @@ def seeds(seed):
   generator = np.random.default_rng(seed)
   while True:
     yield int(generator.integers(2**31))
+
+
+def network_policy(dtype):
+  """Keras's global policy if its variables are of `dtype`, else `dtype`."""
+  policy = keras.config.dtype_policy()
+  return policy if policy.variable_dtype == dtype.name else dtype.name

@@ -1,5 +1,7 @@
 """Glow: Kingma and Dhariwal, 2018. https://arxiv.org/abs/1807.03039"""
 
+import math
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -191,7 +193,8 @@ class Glow(flow.FlowSystem):
     self._top_prior = top_prior(shapes[-1])
     layers[-1].extend([
         self._top_prior,
-        tfb.Reshape(event_shape_out=shapes[-1], event_shape_in=(-1,)),
+        tfb.Reshape(event_shape_out=shapes[-1],
+                    event_shape_in=(math.prod(shapes[-1]),)),
     ])
     # From the top down: each level's rest is the flow of the next.
     for level in range(levels - 2, -1, -1):

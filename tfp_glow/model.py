@@ -395,18 +395,18 @@ class FlowModel(keras.Model):
   def _dequantise(self, images, noise):
     return self._levels(images) + tf.cast(noise, self.compute_dtype)
 
-  @tf.function(reduce_retracing=True)
+  @tf.function(reduce_retracing=True, autograph=False)
   def _log_prob(self, images, conditions):
     return self._distribution.log_prob(
         self._dequantise(images, self._fixed_noise()),
         bijector_kwargs=conditions)
 
-  @tf.function(reduce_retracing=True)
+  @tf.function(reduce_retracing=True, autograph=False)
   def _encode(self, images, conditions):
     return self._distribution.bijector.inverse(
         self._levels(images) + .5, **conditions)
 
-  @tf.function(reduce_retracing=True)
+  @tf.function(reduce_retracing=True, autograph=False)
   def _decode(self, latents, conditions):
     dequantised = self._distribution.bijector.forward(latents, **conditions)
     levels = tf.clip_by_value(

@@ -5,9 +5,13 @@ in its place. Work on weights is done in the weights' precision, convolutions
 in the layer's `compute_dtype`.
 """
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
+
+from tfp_glow import moments
 
 # Glow's program learns a third of each log-scale.
 LOG_SCALE_FACTOR = 3.
@@ -280,6 +284,403 @@ class GlowNetwork(keras.layers.Layer):
     return {**super().get_config(), 'filters': self.filters,
             'width': self.width, 'interleaved': self.interleaved,
             'seed': self.seed}
+
+
+@keras.saving.register_keras_serializable('tfp_glow')
+class WeightNormConv2D(keras.layers.Layer):
+  """RealNVP's convolution with weight normalisation.
+
+  ```none
+  y = conv(x, magnitude * kernel / |kernel|) + bias
+  ```
+
+  with the norm taken over height, width and input channels, for each output
+  channel.
+
+  #### Examples
+
+  >>> conv = networks.WeightNormConv2D(5, 3, seed=0)
+  >>> conv(tf.ones([1, 8, 8, 2])).shape
+  TensorShape([1, 8, 8, 5])
+
+  #### References
+
+  [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
+       2016. Section 4.1 and the authors' program.
+       https://arxiv.org/abs/1605.08803
+  """
+
+  def __init__(self, filters, kernel_size, use_magnitude=True, use_bias=True,
+               seed=None, **kwargs):
+    """Takes the shape.
+
+    Args:
+      filters: Python `int`, number of output channels.
+      kernel_size: Python `int`, height and width of the kernel.
+      use_magnitude: Python `bool`, whether each output channel has a learned
+        magnitude, or 1. Default value: `True`.
+      use_bias: Python `bool`, whether there is a bias. Default value: `True`.
+      seed: Python `int` or `None`, of the kernel. Default value: `None`.
+      **kwargs: Keyword arguments of `keras.layers.Layer`.
+    """
+    super().__init__(**kwargs)
+    self.filters = filters
+    self.kernel_size = kernel_size
+    self.use_magnitude = use_magnitude
+    self.use_bias = use_bias
+    self.seed = seed
+
+  def build(self, input_shape):
+    limit = math.sqrt(2. / input_shape[-1])
+    self.kernel = self.add_weight(
+        shape=[self.kernel_size, self.kernel_size, input_shape[-1],
+               self.filters],
+        name='kernel', autocast=False,
+        initializer=keras.initializers.RandomUniform(
+            -limit, limit, self.seed))
+    self.magnitude = self.bias = None
+    if self.use_magnitude:
+      # What the norm of such a kernel is, about.
+      self.magnitude = self.add_weight(
+          shape=[self.filters], name='magnitude', autocast=False,
+          initializer=keras.initializers.Constant(
+              self.kernel_size / math.sqrt(6.)))
+    if self.use_bias:
+      self.bias = self.add_weight(
+          shape=[self.filters], name='bias', autocast=False,
+          initializer='zeros')
+    super().build(input_shape)
+
+  def call(self, inputs):
+    kernel = tf.math.l2_normalize(_value(self.kernel), axis=[0, 1, 2])
+    if self.use_magnitude:
+      kernel *= _value(self.magnitude)
+    inputs = tf.cast(inputs, self.compute_dtype)
+    outputs = tf.nn.conv2d(
+        inputs, tf.cast(kernel, self.compute_dtype), 1, 'SAME')
+    if self.use_bias:
+      outputs += tf.cast(_value(self.bias), self.compute_dtype)
+    return outputs
+
+  def get_config(self):
+    return {**super().get_config(), 'filters': self.filters,
+            'kernel_size': self.kernel_size,
+            'use_magnitude': self.use_magnitude, 'use_bias': self.use_bias,
+            'seed': self.seed}
+
+
+@keras.saving.register_keras_serializable('tfp_glow')
+class OffsetBatchNorm(keras.layers.Layer):
+  """RealNVP's batch normalisation inside networks: an offset and no scale.
+
+  ```none
+  y = (x - mean) / sqrt(variance + epsilon) + offset
+  ```
+
+  Mean and variance are the batch's in training, running averages otherwise.
+  `keras.layers.BatchNormalization` moves its averages whenever it is called
+  with `training=True`; these move in `FlowModel.fit` only.
+
+  #### Examples
+
+  >>> norm = networks.OffsetBatchNorm()
+  >>> x = 3. + 2. * tf.random.stateless_normal([8, 4, 4, 2], [0, 0])
+  >>> abs(float(tf.math.reduce_std(norm(x, training=True))) - 1.) < 1e-2
+  True
+
+  #### References
+
+  [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
+       2016. Section 3.7 and the authors' program.
+       https://arxiv.org/abs/1605.08803
+  """
+
+  def __init__(self, momentum=moments.MOMENTUM, epsilon=moments.EPSILON,
+               **kwargs):
+    """Starts from mean 0, variance 1 and offset 0.
+
+    Args:
+      momentum: Python `float`, share of a running average that stays at each
+        step. Default value: `0.9`.
+      epsilon: Python `float`, added to variances. Default value: `1e-4`.
+      **kwargs: Keyword arguments of `keras.layers.Layer`.
+    """
+    super().__init__(**kwargs)
+    self.momentum = momentum
+    self.epsilon = epsilon
+
+  def build(self, input_shape):
+    shape = [input_shape[-1]]
+    self.offset = self.add_weight(
+        shape=shape, name='offset', autocast=False, initializer='zeros')
+    self.running_mean = self.add_weight(
+        shape=shape, name='running_mean', autocast=False, trainable=False,
+        initializer='zeros', aggregation='mean')
+    self.running_variance = self.add_weight(
+        shape=shape, name='running_variance', autocast=False, trainable=False,
+        initializer='ones', aggregation='mean')
+    super().build(input_shape)
+
+  def call(self, inputs, training=False):
+    values = tf.cast(inputs, self.variable_dtype)
+    mean, variance = moments.batch_or_running(
+        values, self.running_mean, self.running_variance, self.momentum,
+        training)
+    outputs = tf.nn.batch_normalization(
+        values, mean, variance, _value(self.offset), None, self.epsilon)
+    return tf.cast(outputs, self.compute_dtype)
+
+  def get_config(self):
+    return {**super().get_config(), 'momentum': self.momentum,
+            'epsilon': self.epsilon}
+
+
+@keras.saving.register_keras_serializable('tfp_glow')
+class ResidualBlock(keras.layers.Layer):
+  """A block of RealNVP's residual networks.
+
+  ```none
+  h = conv3x3(relu(norm(x)))
+  y = x + conv3x3(relu(norm(h)))
+  ```
+
+  #### Examples
+
+  >>> block = networks.ResidualBlock(4, seed=0)
+  >>> block(tf.ones([1, 8, 8, 4])).shape
+  TensorShape([1, 8, 8, 4])
+
+  #### References
+
+  [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
+       2016. Section 4.1 and the authors' program.
+       https://arxiv.org/abs/1605.08803
+  """
+
+  def __init__(self, width, seed=None, **kwargs):
+    """Takes the shape.
+
+    Args:
+      width: Python `int`, number of channels.
+      seed: Python `int` or `None`, of the kernels. Default value: `None`.
+      **kwargs: Keyword arguments of `keras.layers.Layer`.
+    """
+    super().__init__(**kwargs)
+    self.width = width
+    self.seed = seed
+    seeds = np.random.SeedSequence(seed).generate_state(2)
+    dtype = self.dtype_policy
+    self.norm_in = OffsetBatchNorm(dtype=dtype, name='norm_in')
+    self.conv_1 = WeightNormConv2D(
+        width, 3, use_magnitude=False, use_bias=False, seed=int(seeds[0]),
+        dtype=dtype, name='conv_1')
+    self.norm_1 = OffsetBatchNorm(dtype=dtype, name='norm_1')
+    self.conv_out = WeightNormConv2D(
+        width, 3, seed=int(seeds[1]), dtype=dtype, name='conv_out')
+
+  def build(self, input_shape):
+    for layer in (self.norm_in, self.conv_1, self.norm_1, self.conv_out):
+      layer.build(input_shape)
+    self.built = True
+
+  def call(self, inputs, training=False):
+    h = self.conv_1(tf.nn.relu(self.norm_in(inputs, training=training)))
+    h = self.conv_out(tf.nn.relu(self.norm_1(h, training=training)))
+    return inputs + h
+
+  def get_config(self):
+    return {**super().get_config(), 'width': self.width, 'seed': self.seed}
+
+
+@keras.saving.register_keras_serializable('tfp_glow')
+class ResidualNetwork(keras.layers.Layer):
+  """The network of RealNVP's couplings.
+
+  ```none
+  x = norm(kept)                 (times 2 on a checkerboard)
+  h = conv3x3(relu([x, -x, mask]))
+  s = conv1x1(h)
+  `residual_blocks` times:
+    h = block(h)
+    s = s + conv1x1(h)
+  y = conv1x1(relu(norm(s)))
+  ```
+
+  with every convolution weight-normalised. The mask, 1 where a pixel is kept
+  and 0 elsewhere, is there on a checkerboard only. Conditions, maps
+  `[N, H, W, K]` or vectors `[N, K]`, are appended to the first convolution's
+  input as they are.
+
+  #### Examples
+
+  >>> network = networks.ResidualNetwork(
+  ...     6, width=8, residual_blocks=2, checkerboard='even', seed=0)
+  >>> network(tf.ones([1, 8, 8, 3])).shape
+  TensorShape([1, 8, 8, 6])
+
+  #### References
+
+  [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
+       2016. Section 4.1 and the authors' program.
+       https://arxiv.org/abs/1605.08803
+  """
+
+  def __init__(self, filters, width=64, residual_blocks=8, checkerboard=None,
+               seed=None, **kwargs):
+    """Takes the shape.
+
+    Args:
+      filters: Python `int`, number of output channels.
+      width: Python `int`, number of channels inside. Default value: `64`.
+      residual_blocks: Python `int`, number of blocks. Default value: `8`.
+      checkerboard: Python `str` or `None`: of a checkerboard coupling, the
+        pixels that are kept, those where row + column is `'even'` or `'odd'`;
+        the others are zeros in the input. Default value: `None`.
+      seed: Python `int` or `None`, of the kernels. Default value: `None`.
+      **kwargs: Keyword arguments of `keras.layers.Layer`.
+
+    Raises:
+      ValueError: If `checkerboard` is none of the three.
+    """
+    super().__init__(**kwargs)
+    if checkerboard not in (None, 'even', 'odd'):
+      raise ValueError(
+          "`checkerboard` must be 'even', 'odd' or None, got "
+          f'{checkerboard!r}.')
+    self.filters = filters
+    self.width = width
+    self.residual_blocks = residual_blocks
+    self.checkerboard = checkerboard
+    self.seed = seed
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(
+        3 + 2 * residual_blocks)]
+    dtype = self.dtype_policy
+    self.norm_in = OffsetBatchNorm(dtype=dtype, name='norm_in')
+    self.conv_in = WeightNormConv2D(
+        width, 3, use_magnitude=False, seed=seeds.pop(), dtype=dtype,
+        name='conv_in')
+    self.skip_in = WeightNormConv2D(
+        width, 1, seed=seeds.pop(), dtype=dtype, name='skip_in')
+    self.blocks = [
+        ResidualBlock(width, seeds.pop(), dtype=dtype, name=f'block_{k}')
+        for k in range(residual_blocks)]
+    self.skips = [
+        WeightNormConv2D(width, 1, seed=seeds.pop(), dtype=dtype,
+                         name=f'skip_{k}')
+        for k in range(residual_blocks)]
+    self.norm_out = OffsetBatchNorm(dtype=dtype, name='norm_out')
+    self.conv_out = WeightNormConv2D(
+        filters, 1, seed=seeds.pop(), dtype=dtype, name='conv_out')
+
+  def build(self, kept_shape, *condition_shapes):
+    spatial = tuple(kept_shape[:-1])
+    channels = 2 * kept_shape[-1] + sum(s[-1] for s in condition_shapes)
+    if self.checkerboard is not None:
+      channels += 1
+    self.norm_in.build(kept_shape)
+    self.conv_in.build((*spatial, channels))
+    for layer in (self.skip_in, *self.blocks, *self.skips, self.norm_out,
+                  self.conv_out):
+      layer.build((*spatial, self.width))
+    self.built = True
+
+  def call(self, kept, *conditions, training=False):
+    x = self.norm_in(kept, training=training)
+    parts = [x, -x]
+    if self.checkerboard is not None:
+      x *= 2.
+      parts = [x, -x, self._mask(x)]
+    h = tf.nn.relu(tf.concat(parts, axis=-1))
+    h = self.conv_in(append_channels(h, conditions))
+    total = self.skip_in(h)
+    for block, skip in zip(self.blocks, self.skips):
+      h = block(h, training=training)
+      total += skip(h)
+    total = self.norm_out(total, training=training)
+    return self.conv_out(tf.nn.relu(total))
+
+  def _mask(self, x):
+    """`[N, H, W, 1]`, 1 where a pixel is kept and 0 elsewhere."""
+    rows, columns = tf.range(tf.shape(x)[1]), tf.range(tf.shape(x)[2])
+    odd = (rows[:, None] + columns[None, :]) % 2
+    mask = 1 - odd if self.checkerboard == 'even' else odd
+    return tf.cast(mask[..., None], x.dtype) * tf.ones_like(x[..., :1])
+
+  def get_config(self):
+    return {**super().get_config(), 'filters': self.filters,
+            'width': self.width, 'residual_blocks': self.residual_blocks,
+            'checkerboard': self.checkerboard, 'seed': self.seed}
+
+
+@keras.saving.register_keras_serializable('tfp_glow')
+class DenseNetwork(keras.layers.Layer):
+  """The network of NICE's couplings.
+
+  ```none
+  h = x, then `hidden_layers` times  h = relu(h @ kernel + bias)
+  y = h @ kernel + bias
+  ```
+
+  The last kernel starts small, as all do in the authors' program, so that a
+  coupling starts near the identity. Conditions, vectors `[N, K]`, are
+  appended to the input.
+
+  #### Examples
+
+  >>> network = networks.DenseNetwork(3, width=8, hidden_layers=2, seed=0)
+  >>> network(tf.ones([5, 4])).shape
+  TensorShape([5, 3])
+
+  #### References
+
+  [1]: Dinh, Krueger and Bengio. NICE: Non-linear Independent Components
+       Estimation. 2014. Section 5.1. https://arxiv.org/abs/1410.8516
+  """
+
+  def __init__(self, units, width=1000, hidden_layers=5, seed=None, **kwargs):
+    """Takes the shape.
+
+    Args:
+      units: Python `int`, number of outputs.
+      width: Python `int`, units of each hidden layer. Default value: `1000`.
+      hidden_layers: Python `int`, number of those. Default value: `5`.
+      seed: Python `int` or `None`, of the kernels. Default value: `None`.
+      **kwargs: Keyword arguments of `keras.layers.Layer`.
+    """
+    super().__init__(**kwargs)
+    self.units = units
+    self.width = width
+    self.hidden_layers = hidden_layers
+    self.seed = seed
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(
+        hidden_layers + 1)]
+    dtype = self.dtype_policy
+    self.hidden = [
+        keras.layers.Dense(
+            width, 'relu', dtype=dtype, name=f'hidden_{k}',
+            kernel_initializer=keras.initializers.HeUniform(seeds.pop()))
+        for k in range(hidden_layers)]
+    self.out = keras.layers.Dense(
+        units, dtype=dtype, name='out',
+        kernel_initializer=keras.initializers.RandomUniform(
+            -.01, .01, seeds.pop()))
+
+  def build(self, kept_shape, *condition_shapes):
+    size = kept_shape[-1] + sum(s[-1] for s in condition_shapes)
+    for layer in (*self.hidden, self.out):
+      layer.build((None, size))
+      size = self.width
+    self.built = True
+
+  def call(self, kept, *conditions):
+    h = append_channels(kept, conditions)
+    for layer in self.hidden:
+      h = layer(h)
+    return self.out(h)
+
+  def get_config(self):
+    return {**super().get_config(), 'units': self.units, 'width': self.width,
+            'hidden_layers': self.hidden_layers, 'seed': self.seed}
 
 
 def append_channels(x, conditions):
