@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import os
 import re
 from typing import Any
@@ -11,17 +12,20 @@ import tensorflow as tf
 
 from tfp_glow import glow as glow_lib
 from tfp_glow import networks
+from tfp_glow import real_nvp as real_nvp_lib
 from tfp_glow.bijectors import actnorm
+from tfp_glow.bijectors import batch_norm
 from tfp_glow.bijectors import coupling
 from tfp_glow.bijectors import factor_out
 from tfp_glow.bijectors import invertible_conv
 from tfp_glow.bijectors import permutation
+from tfp_glow.bijectors import squeeze
 
 # What a checkpoint of the programs holds beside the weights: the step, the
 # optimizer's variables and the books of the moving averages.
 _NOT_WEIGHTS = re.compile(
-    r'^(global_step|Variable(_\d+)?)$|/(biased|local_step)$|'
-    r'^(beta[12]_power)$|/Adam(ax)?(_\d+)?$')
+    r'^(model/)?(global_step|beta[12]_power)$|^Variable(_\d+)?$|'
+    r'/(biased|local_step)$|/(Adam(ax)?|RMSProp|Momentum)(_\d+)?$')
 _AVERAGED = '/ExponentialMovingAverage'
 
 
@@ -98,6 +102,44 @@ def load_openai_glow(weights, image_shape, averaged=False, dtype=tf.float32):
   return flow
 
 
+def load_dinh_real_nvp(weights, image_shape, averaged=False, dtype=tf.float32):
+  """Builds a `RealNVP` with the weights of the paper's own program.
+
+  Scales, width and residual blocks are read off names and shapes.
+
+  Args:
+    weights: Path of a TF1 checkpoint (its prefix, or the folder that holds
+      it), or a mapping from variable names to arrays. Names of exponential
+      moving averages are taken where the plain ones are missing.
+    image_shape: `(H, W, C)`.
+    averaged: Python `bool`, whether to prefer the moving averages where both
+      are there. Default value: `False`.
+    dtype: `tf.float32` or `tf.float64`. Default value: `tf.float32`.
+
+  Returns:
+    flow: A `RealNVP`.
+
+  Raises:
+    FileNotFoundError: If there is no checkpoint at the path.
+    ValueError: If variables are missing, surplus or of the wrong shape; the
+      message lists all of them.
+
+  #### Examples
+
+  >>> flow = RealNVP((4, 4, 1), width=2, residual_blocks=1, seed=0)
+  >>> weights = {name: value.numpy() for name, value in
+  ...            dinh_real_nvp_variables(flow).items()}
+  >>> load_dinh_real_nvp(weights, (4, 4, 1)).latent_shapes
+  [(2, 2, 2), (2, 2, 2)]
+  """
+  weights = read_weights(weights, averaged)
+  flow = real_nvp_lib.RealNVP(
+      image_shape, dtype=dtype, seed=0, **_real_nvp_config(weights))
+  # A batch normalisation's `step` counts updates; nothing is computed from it.
+  _assign_all(dinh_real_nvp_variables(flow), weights, ignored='/step$')
+  return flow
+
+
 def save_openai_glow(flow, path):
   """Writes a `Glow` as a TF1 checkpoint that the paper's program restores.
 
@@ -152,14 +194,8 @@ def openai_glow_variables(flow):
     TypeError: If `flow` is not a `Glow`.
     ValueError: If it has a condition that the program does not know.
   """
-  if not isinstance(flow, glow_lib.Glow):
-    raise TypeError(f'`flow` must be a Glow, got {type(flow).__name__}.')
+  _check_system(flow, glow_lib.Glow)
   config = flow.get_config()
-  for argument in ('feature_map_channels', 'context_size'):
-    if config[argument] is not None:
-      raise ValueError(
-          f'`flow` was built with {argument}={config[argument]}, which the '
-          "paper's program does not know.")
   variables = {}
 
   def add(name, variable, shape=None):
@@ -220,23 +256,131 @@ def openai_glow_variables(flow):
   return variables
 
 
-def _glow_config(weights):
-  """`Glow`'s arguments, read off names and shapes."""
-  shapes = {n: v.shape for n, v in weights.items()}
+def dinh_real_nvp_variables(flow):
+  """A `RealNVP`'s variables by the names of the paper's program.
 
-  def matches(pattern):
-    return [m for m in (re.fullmatch(pattern, n) for n in shapes) if m]
+  Args:
+    flow: `RealNVP`.
 
-  def commonest(pattern, axis):
-    sizes = [shapes[m[0]][axis] for m in matches(pattern)
-             if len(shapes[m[0]]) > 0]
+  Returns:
+    variables: `dict` from names to `StoredVariable`.
+
+  Raises:
+    TypeError: If `flow` is not a `RealNVP`.
+    ValueError: If it has a condition that the program does not know.
+  """
+  _check_system(flow, real_nvp_lib.RealNVP)
+  variables = {}
+
+  def add(name, variable):
+    variables[f'model/{name}'] = StoredVariable(
+        variable, tuple(variable.shape))
+
+  def add_moments(name, mean, variance):
+    add(f'{name}/mean', mean)
+    add(f'{name}/var', variance)
+
+  def add_norm(name, norm):
+    add_moments(name, norm.running_mean, norm.running_variance)
+    add(f'{name}/beta', norm.offset)
+
+  def add_conv(name, conv):
+    add(f'{name}/weights', conv.kernel)
+    if conv.use_magnitude:
+      add(f'{name}/magnitude', conv.magnitude)
+    if conv.use_bias:
+      add(f'{name}/biases', conv.bias)
+
+  def add_network(name, network):
+    add_norm(f'{name}/bn_in', network.norm_in)
+    name = f'{name}/resnet'
+    add_conv(f'{name}/h_in', network.conv_in)
+    add_conv(f'{name}/skip_in', network.skip_in)
+    for k, (block, skip) in enumerate(zip(network.blocks, network.skips)):
+      add_norm(f'{name}/block_{k}/bn_in', block.norm_in)
+      add_conv(f'{name}/block_{k}/h_0', block.conv_1)
+      add_norm(f'{name}/block_{k}/bn_0', block.norm_1)
+      add_conv(f'{name}/block_{k}/out', block.conv_out)
+      add_conv(f'{name}/skip_{k}', skip)
+    add_norm(f'{name}/bn_pre_out', network.norm_out)
+    add_conv(f'{name}/out', network.conv_out)
+
+  def add_scale(scale, layers):
+    # The program's channel couplings are numbered 4 to 6; only the last scale
+    # has a coupling 3.
+    numbers = itertools.count()
+    rescale = 'rescaling_scale'
+    for layer in layers:
+      if isinstance(layer, squeeze.Squeeze):
+        numbers, rescale = itertools.count(4), 'scale'
+      elif isinstance(layer, coupling.Coupling):
+        name = f'scale_{scale}/coupling_{next(numbers)}'
+        add_network(name, layer.conditioner)
+        add(f'{name}/{rescale}', layer.rescale)
+      elif isinstance(layer, batch_norm.BatchNorm):
+        add_moments(f'{name}/bn_out', layer.running.mean,
+                    layer.running.variance)
+      elif isinstance(layer, factor_out.FactorOut):
+        add_scale(scale + 1, layer.rest.bijectors)
+
+  add_scale(0, flow.bijectors)
+  return variables
+
+
+def _check_system(flow, system):
+  """Raises unless `flow` is one that the program of its paper could have."""
+  if not isinstance(flow, system):
+    raise TypeError(
+        f'`flow` must be a {system.__name__}, got {type(flow).__name__}.')
+  config = flow.get_config()
+  for argument in ('feature_map_channels', 'context_size'):
+    if config[argument] is not None:
+      raise ValueError(
+          f'`flow` was built with {argument}={config[argument]}, which the '
+          "paper's program does not know.")
+
+
+class _Shapes:
+  """Names and shapes of a checkpoint, to read a system's arguments off."""
+
+  def __init__(self, weights, system):
+    self._shapes = {n: v.shape for n, v in weights.items()}
+    self._system = system
+
+  def matches(self, pattern):
+    """Matches of the names that match `pattern` from end to end."""
+    return [m for m in (re.fullmatch(pattern, n) for n in self._shapes) if m]
+
+  def commonest(self, pattern, axis):
+    """The size along `axis` that most of the names that match have."""
+    sizes = [self._shapes[m[0]][axis] for m in self.matches(pattern)
+             if len(self._shapes[m[0]]) > 0]
     if not sizes:
       raise ValueError(
-          '`weights` are not those of a Glow of the authors\' program: no '
-          f'variable matches {pattern!r}; there are '
-          f'{sorted(shapes)[:5]} and so on.')
+          f'`weights` are not those of a {self._system} of the authors\' '
+          f'program: no variable matches {pattern!r}; there are '
+          f'{sorted(self._shapes)[:5]} and so on.')
     return int(collections.Counter(sizes).most_common(1)[0][0])
 
+
+def _real_nvp_config(weights):
+  """`RealNVP`'s arguments, read off names and shapes."""
+  shapes = _Shapes(weights, 'RealNVP')
+  coupling_0 = r'model/scale_0/coupling_[0-3]/resnet/'
+  width = shapes.commonest(coupling_0 + r'h_in/weights', -1)
+  scales = shapes.matches(r'model/scale_(\d+)/.*')
+  blocks = shapes.matches(r'.*/resnet/(?:block|skip)_(\d+)/.*')
+  return {
+      'scales': 1 + max(int(m[1]) for m in scales),
+      'width': width,
+      'residual_blocks': 1 + max((int(m[1]) for m in blocks), default=0),
+  }
+
+
+def _glow_config(weights):
+  """`Glow`'s arguments, read off names and shapes."""
+  shapes = _Shapes(weights, 'Glow')
+  matches, commonest = shapes.matches, shapes.commonest
   steps = matches(r'model/(\d+)/(\d+)/.*')
   width = commonest(r'model/\d+/\d+/f1/l_1/W', -1)
   first = r'model/0/\d+/'
