@@ -254,8 +254,9 @@ class GlowNetwork(keras.layers.Layer):
     self.conv_last = ZeroConv2D(
         filters, interleaved, dtype=self.dtype_policy, name='conv_last')
 
-  def build(self, kept_shape, *condition_shapes):
-    channels = kept_shape[-1] + sum(s[-1] for s in condition_shapes)
+  def build(self, kept_shape, condition_shape=None, condition_2_shape=None):
+    channels = sum(shape[-1] for shape in (
+        kept_shape, condition_shape, condition_2_shape) if shape)
     spatial = tuple(kept_shape[:-1])
     self.conv_1.build((*spatial, channels))
     self.conv_2.build((*spatial, self.width))
@@ -269,14 +270,15 @@ class GlowNetwork(keras.layers.Layer):
                for conv in (self.conv_1, self.conv_2)
                for v in (conv.shift, conv.log_scale))
 
-  def call(self, kept, *conditions):
-    h = tf.nn.relu(self.conv_1(append_channels(kept, conditions)))
+  def call(self, kept, condition=None, condition_2=None):
+    h = append_channels(kept, condition, condition_2)
+    h = tf.nn.relu(self.conv_1(h))
     h = tf.nn.relu(self.conv_2(h))
     return self.conv_last(h)
 
-  def initialize(self, kept, *conditions):
+  def initialize(self, kept, condition=None, condition_2=None):
     """Initialises the activation normalisations from data, in their order."""
-    h = append_channels(kept, conditions)
+    h = append_channels(kept, condition, condition_2)
     h = tf.nn.relu(self.conv_1.initialize(h))
     self.conv_2.initialize(h)
 
@@ -572,9 +574,10 @@ class ResidualNetwork(keras.layers.Layer):
     self.conv_out = WeightNormConv2D(
         filters, 1, seed=seeds.pop(), dtype=dtype, name='conv_out')
 
-  def build(self, kept_shape, *condition_shapes):
+  def build(self, kept_shape, condition_shape=None, condition_2_shape=None):
     spatial = tuple(kept_shape[:-1])
-    channels = 2 * kept_shape[-1] + sum(s[-1] for s in condition_shapes)
+    channels = sum(shape[-1] for shape in (
+        kept_shape, kept_shape, condition_shape, condition_2_shape) if shape)
     if self.checkerboard is not None:
       channels += 1
     self.norm_in.build(kept_shape)
@@ -584,14 +587,14 @@ class ResidualNetwork(keras.layers.Layer):
       layer.build((*spatial, self.width))
     self.built = True
 
-  def call(self, kept, *conditions, training=False):
+  def call(self, kept, condition=None, condition_2=None, training=False):
     x = self.norm_in(kept, training=training)
     parts = [x, -x]
     if self.checkerboard is not None:
       x *= 2.
       parts = [x, -x, self._mask(x)]
     h = tf.nn.relu(tf.concat(parts, axis=-1))
-    h = self.conv_in(append_channels(h, conditions))
+    h = self.conv_in(append_channels(h, condition, condition_2))
     total = self.skip_in(h)
     for block, skip in zip(self.blocks, self.skips):
       h = block(h, training=training)
@@ -665,15 +668,16 @@ class DenseNetwork(keras.layers.Layer):
         kernel_initializer=keras.initializers.RandomUniform(
             -.01, .01, seeds.pop()))
 
-  def build(self, kept_shape, *condition_shapes):
-    size = kept_shape[-1] + sum(s[-1] for s in condition_shapes)
+  def build(self, kept_shape, condition_shape=None, condition_2_shape=None):
+    size = sum(shape[-1] for shape in (
+        kept_shape, condition_shape, condition_2_shape) if shape)
     for layer in (*self.hidden, self.out):
       layer.build((None, size))
       size = self.width
     self.built = True
 
-  def call(self, kept, *conditions):
-    h = append_channels(kept, conditions)
+  def call(self, kept, condition=None, condition_2=None):
+    h = append_channels(kept, condition, condition_2)
     for layer in self.hidden:
       h = layer(h)
     return self.out(h)
@@ -683,14 +687,16 @@ class DenseNetwork(keras.layers.Layer):
             'hidden_layers': self.hidden_layers, 'seed': self.seed}
 
 
-def append_channels(x, conditions):
+def append_channels(x, *conditions):
   """Appends maps, and vectors spread over the image, to the channels of `x`."""
   parts = [x]
   for condition in conditions:
+    if condition is None:
+      continue
     if condition.shape.rank == 2 and x.shape.rank == 4:
       condition = condition[:, None, None, :] * tf.ones_like(x[..., :1])
     parts.append(tf.cast(condition, x.dtype))
-  return tf.concat(parts, axis=-1) if conditions else x
+  return tf.concat(parts, axis=-1) if len(parts) > 1 else x
 
 
 def _kernel_shape(size, in_channels, out_channels):
