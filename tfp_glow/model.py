@@ -409,10 +409,9 @@ class FlowModel(keras.Model):
   @tf.function(reduce_retracing=True, autograph=False)
   def _decode(self, latents, conditions):
     dequantised = self._distribution.bijector.forward(latents, **conditions)
-    levels = tf.clip_by_value(
-        tf.floor(dequantised), 0., 2.**self.num_bits - 1.)
-    # Glow's program multiplies, so 8 bits of white are 255, 5 bits 248.
-    return tf.cast(levels * 2.**(8 - self.num_bits), tf.uint8)
+    # As in Glow's program: 5 bits of white are 248, and what is beyond is 255.
+    values = tf.floor(dequantised) * 2.**(8 - self.num_bits)
+    return tf.cast(tf.clip_by_value(values, 0., 255.), tf.uint8)
 
   def _in_batches(self, function, rows, conditions):
     """Calls `function` on a batch at a time, so that any number fits."""

@@ -1,0 +1,1 @@
+"""Each figure the project quotes comes out of a command here."""
