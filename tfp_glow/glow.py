@@ -200,7 +200,7 @@ class Glow(flow.FlowSystem):
     for level in range(levels - 2, -1, -1):
       layers[level].append(factor_out.FactorOut(
           chain.Chain(layers[level + 1], name=f'level_{level + 1}'),
-          split_prior(shapes[level])))
+          split_prior(shapes[level]), dtype=dtype))
     super().__init__(
         layers[0], latent_shapes, config, validate_args, name)
     self._classifier = (

@@ -36,8 +36,8 @@ class FactorOut(flow_bijector.FlowBijector):
        2016. Section 3.6. https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, rest, conditioner=None, validate_args=False,
-               name='factor_out'):
+  def __init__(self, rest, conditioner=None, dtype=tf.float32,
+               validate_args=False, name='factor_out'):
     """Takes the flow of what stays.
 
     Args:
@@ -47,14 +47,14 @@ class FactorOut(flow_bijector.FlowBijector):
         log-scales of what leaves, `[N, H, W, C]`, one half each: a Keras 3
         layer or model, a `tf.Module`, or a function. Default value: `None`,
         a standard normal prior.
+      dtype: `tf.float32` or `tf.float64`. Default value: `tf.float32`.
       validate_args: Python `bool`, whether to check values inside graphs too.
         Default value: `False`.
       name: Python `str`. Default value: `'factor_out'`.
     """
     super().__init__(
         forward_min_event_ndims=1, inverse_min_event_ndims=3,
-        dtype=rest.dtype or tf.float32,
-        validate_args=validate_args, name=name)
+        dtype=dtype, validate_args=validate_args, name=name)
     self._rest = rest
     self._conditioner = (
         None if conditioner is None else

@@ -1,0 +1,29 @@
+"""What every test finds."""
+
+import os
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+# pylint: disable=wrong-import-position
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import tensorflow_probability as tfp  # noqa: E402
+
+import tfp_glow  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def names_of_docstring_examples(doctest_namespace):
+  """Examples read as after `from tfp_glow import *` and the usual imports."""
+  doctest_namespace.update(
+      {name: value for name, value in vars(tfp_glow).items()
+       if not name.startswith('_')},
+      tfp_glow=tfp_glow, tf=tf, tfp=tfp, keras=keras, np=np)
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+  """Makes each test draw the same numbers, alone or after others."""
+  keras.utils.set_random_seed(0)

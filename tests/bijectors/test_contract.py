@@ -1,0 +1,197 @@
+"""Every layer and system keeps the contract of a bijector."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_glow as tg
+from tests import contract
+
+tfd = tfp.distributions
+
+NAMES = sorted(contract.CASES)
+TOLERANCE = {tf.float32: 2e-5, tf.float64: 1e-12}
+
+
+def there_and_back(bijector, y, conditions):
+  """Both directions, with TFP's cache cut between them."""
+  x, inverse_log_det = bijector.inverse_and_log_det(y, **conditions)
+  x = tf.identity(x)
+  again, forward_log_det = bijector.forward_and_log_det(x, **conditions)
+  return x, inverse_log_det, again, forward_log_det
+
+
+@pytest.mark.parametrize('dtype', [tf.float32, tf.float64], ids=lambda d: d.name)
+@pytest.mark.parametrize('name', NAMES)
+def test_inverse_undoes_forward_however_it_is_called(name, dtype):
+  bijector = contract.make(name, dtype)
+  conditions = contract.conditions_of(name, dtype)
+  tolerance = TOLERANCE[dtype]
+  event_shape = contract.CASES[name].event_shape
+  in_xla = tf.function(
+      lambda *a: there_and_back(bijector, *a), jit_compile=True)
+  for batch_shape in ([3], [2, 3]):
+    # A graph that knows no batch size, with and without samples.
+    in_graph = tf.function(
+        lambda y: there_and_back(bijector, y, conditions),
+        input_signature=[tf.TensorSpec(
+            [None] * len(batch_shape) + list(event_shape), dtype)])
+    y = contract.data(name, dtype, batch_shape)
+    want = there_and_back(bijector, y, conditions)
+    ways = {'eager': want, 'graph': in_graph(y)}
+    if batch_shape == [3] or dtype == tf.float32:
+      ways['xla'] = in_xla(y, conditions)
+    for way, (x, ildj, again, fldj) in ways.items():
+      np.testing.assert_allclose(again, y, atol=tolerance, err_msg=way)
+      assert ildj.shape == fldj.shape == batch_shape, way
+      assert x.dtype == ildj.dtype == dtype, way
+      np.testing.assert_allclose(
+          ildj, -fldj, atol=10 * tolerance, rtol=tolerance, err_msg=way)
+      np.testing.assert_allclose(
+          x, want[0], atol=tolerance, err_msg=way)
+      np.testing.assert_allclose(
+          ildj, want[1], atol=10 * tolerance, rtol=tolerance, err_msg=way)
+
+
+@pytest.mark.parametrize('name', [
+    n for n in NAMES if not contract.CASES[n].conditions])
+def test_an_event_or_a_batch_of_one_gives_what_it_gives_in_a_batch(name):
+  bijector = contract.make(name, tf.float64)
+  y = contract.data(name, tf.float64, [3])
+  x, log_det = bijector.inverse_and_log_det(y)
+  for one, index in ((y[:1], slice(0, 1)), (y[0], 0)):
+    x_one, log_det_one = bijector.inverse_and_log_det(one)
+    np.testing.assert_allclose(x_one, x[index], atol=1e-12)
+    np.testing.assert_allclose(log_det_one, log_det[index], rtol=1e-12)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_log_dets_are_those_of_the_full_jacobian(name):
+  bijector = contract.make(name, tf.float64)
+  conditions = contract.conditions_of(name, tf.float64)
+  y = contract.data(name, tf.float64, [3])
+  x = tf.identity(bijector.inverse(y, **conditions))
+  for function, log_det, value in (
+      (bijector.inverse, bijector.inverse_log_det_jacobian, y),
+      (bijector.forward, bijector.forward_log_det_jacobian, x)):
+    with tf.GradientTape(persistent=True) as tape:
+      tape.watch(value)
+      result = tf.reshape(function(value, **conditions), [3, -1])
+    jacobian = tape.batch_jacobian(
+        result, value, experimental_use_pfor=False)
+    size = result.shape[1]
+    want = np.linalg.slogdet(np.reshape(jacobian, [3, size, size]))[1]
+    event_ndims = len(value.shape) - 1
+    got = log_det(tf.identity(value), event_ndims=event_ndims, **conditions)
+    np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-10)
+
+
+class Counting:
+  """Counts how often a network is called."""
+
+  def __init__(self, channels):
+    self.network = keras.layers.Conv2D(channels, 1)
+    self.calls = 0
+
+  def __call__(self, kept):
+    self.calls += 1
+    return self.network(kept)
+
+
+def counted_layers():
+  """Two couplings and a factor-out, each with a counting network."""
+  networks = [Counting(8), Counting(4), Counting(8)]
+  reshape = tfp.bijectors.Reshape(event_shape_out=(2, 2, 4),
+                                  event_shape_in=(16,))
+  layers = [
+      tg.Squeeze(), tg.ActNorm(8), tg.AffineCoupling(networks[0]),
+      tg.AdditiveCoupling(networks[1], tg.ChannelHalves('second')),
+      tg.FactorOut(reshape, networks[2])]
+  return networks, layers
+
+
+@pytest.mark.parametrize('make_chain', [tg.Chain, tfp.bijectors.Chain])
+@pytest.mark.parametrize('in_graph', [False, True])
+def test_one_log_prob_calls_each_network_once(make_chain, in_graph):
+  networks, layers = counted_layers()
+  base = tfd.Sample(tfd.Normal(0., 1.), [32])
+  distribution = tfd.TransformedDistribution(base, make_chain(layers))
+  y = tf.random.normal([3, 4, 4, 2])
+  distribution.log_prob(tf.identity(y))  # builds the networks
+  for network in networks:
+    network.calls = 0
+  log_prob = distribution.log_prob
+  if in_graph:
+    log_prob = tf.function(log_prob)
+  log_prob(y)
+  assert [n.calls for n in networks] == [1, 1, 1]
+
+
+def test_one_log_det_or_sample_calls_a_network_once():
+  network = Counting(2)
+  coupling = tg.AffineCoupling(network)
+  y = tf.random.normal([3, 2, 2, 2])
+  coupling.inverse(tf.identity(y))
+  for call in (
+      lambda: coupling.inverse_log_det_jacobian(tf.identity(y), 3),
+      lambda: coupling.forward_log_det_jacobian(tf.identity(y), 3),
+      lambda: coupling.inverse_and_log_det(y),
+      lambda: coupling.forward_and_log_det(y)):
+    network.calls = 0
+    call()
+    assert network.calls == 1
+
+
+@pytest.mark.parametrize('name', ['affine_sigmoid', 'actnorm', 'chain'])
+def test_bijectors_of_equal_arguments_share_nothing(name):
+  one, two = contract.make(name, tf.float32), contract.make(name, tf.float32)
+  for variable in two.trainable_variables:
+    variable.assign_add(tf.ones_like(variable))
+  y = contract.data(name, tf.float32, [3])
+  assert one != two
+  x_one, x_two = one.inverse(y), two.inverse(y)
+  assert np.abs(x_one - x_two).max() > 1e-3
+  assert np.abs(one.inverse_log_det_jacobian(y, 3) -
+                two.inverse_log_det_jacobian(y, 3)).max() > 1e-3
+
+  @tf.function
+  def both(y):
+    return one.inverse(y), two.inverse(y)
+
+  in_graph = both(y)
+  np.testing.assert_allclose(in_graph[0], x_one, atol=1e-5)
+  np.testing.assert_allclose(in_graph[1], x_two, atol=1e-5)
+
+
+@pytest.mark.parametrize('in_graph', [False, True])
+@pytest.mark.parametrize('name', ['actnorm', 'affine_sigmoid', 'scale'])
+def test_updating_a_variable_changes_the_next_answer(name, in_graph):
+  bijector = contract.make(name, tf.float32)
+  y = contract.data(name, tf.float32, [3])
+  ndims = len(contract.CASES[name].event_shape)
+
+  def before_and_after(y):
+    before = bijector.inverse(y), bijector.inverse_log_det_jacobian(y, ndims)
+    for variable in bijector.trainable_variables:
+      variable.assign_add(tf.ones_like(variable))
+    after = bijector.inverse(y), bijector.inverse_log_det_jacobian(y, ndims)
+    back = bijector.forward(after[0])
+    return before, after, back
+
+  if in_graph:
+    before_and_after = tf.function(before_and_after)
+  before, after, back = before_and_after(y)
+  for old, new in zip(before, after):
+    assert np.abs(new - old).max() > 1e-3
+  np.testing.assert_allclose(back, y, atol=1e-5)
+  # Here the log-determinant alone comes after the update.
+  bijector.inverse(y)
+  log_det = bijector.inverse_log_det_jacobian(y, ndims)
+  bijector.trainable_variables[-1].assign_add(
+      tf.ones_like(bijector.trainable_variables[-1]))
+  want = bijector.inverse_log_det_jacobian(tf.identity(y), ndims)
+  np.testing.assert_allclose(
+      bijector.inverse_log_det_jacobian(y, ndims), want, rtol=1e-6)
+  del log_det
