@@ -7,6 +7,7 @@ dependencies.check()
 # pylint: disable=g-import-not-at-top,wrong-import-position
 from tfp_glow import bijectors
 from tfp_glow import networks
+from tfp_glow import presets
 from tfp_glow.bijectors import *
 from tfp_glow.checkpoints import load_dinh_real_nvp
 from tfp_glow.checkpoints import load_openai_glow
