@@ -167,7 +167,10 @@ def _errors(value, expected):
 def _compare_glow(compare, config):
   """Encoding, decoding and initialisation of Glow's program."""
   shape = compare.stored['image'].shape[1:]
-  labels = lambda name: {'label': compare[name]} if config['ycond'] else {}
+
+  def labels(name):
+    return {'label': compare[name]} if config['ycond'] else {}
+
   flow = checkpoints.load_openai_glow(
       compare.group('weights'), shape, dtype=compare.dtype)
   model = model_lib.FlowModel(flow, num_bits=config['n_bits'])
@@ -276,7 +279,7 @@ def main(argv=None):
   """
   parser = argparse.ArgumentParser(
       prog='python -m benchmarks.parity',
-      description='Compares the library with stored outputs of the papers\' '
+      description="Compares the library with stored outputs of the papers' "
                   'own programs.')
   parser.add_argument('folder', type=pathlib.Path,
                       help='folder of .npz files, searched without subfolders')
