@@ -91,6 +91,14 @@ class FlowSystem(chain.Chain):
 
   def _checked(self, value, argument, event_ndims, conditions):
     value = super()._checked(value, argument, event_ndims, conditions)
+    size = sum(math.prod(shape) for shape in self._latent_shapes)
+    needed = (size,)
+    if argument == 'y':
+      needed = self._config.get('image_shape', needed)
+    if not value.shape[-len(needed):].is_compatible_with(needed):
+      raise ValueError(
+          f'`{argument}` of {self.name} has shape {value.shape}, but '
+          f'[..., {", ".join(str(n) for n in needed)}] is needed.')
     for name, shape in self._condition_shapes().items():
       if conditions.get(name) is None:
         raise TypeError(

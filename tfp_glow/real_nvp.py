@@ -148,7 +148,7 @@ class RealNVP(flow.FlowSystem):
           permutation.ChannelPermutation(_alternating(c), dtype=dtype),
           factor_out.FactorOut(chain.Chain(
               from_scale(scale + 1, half, 2 * width),
-              name=f'scale_{scale + 1}')),
+              name=f'scale_{scale + 1}'), dtype=dtype),
       ]
 
     layers = from_scale(0, self._image_shape, width)
