@@ -55,7 +55,8 @@ class FlowModel(keras.Model):
     Args:
       flow: `tfb.Bijector` from flat latents `[D]` to preprocessed images
         `[H, W, C]`, or to vectors `[D]` with `image_shape`: `Glow`, `RealNVP`,
-        `NICE`, or a chain of one's own.
+        `NICE`, or a chain of one's own, whose networks, if they need a
+        condition, have been built.
       num_bits: Python `int` in 1 .. 8, bits of each pixel that are modelled.
         Default value: `8`.
       preprocessing: Python `str`: what the flow sees. `'centered'` is
@@ -205,12 +206,18 @@ class FlowModel(keras.Model):
 
     Raises:
       RuntimeError: If the flow needs `adapt` first.
+      TypeError: If images are not uint8, or labels are missing.
+      ValueError: If shapes are wrong, or examples are weighted.
     """
     if not self._distribution.bijector.initialized:
       raise RuntimeError(
           'The flow has not been initialised from data: call '
           '`model.adapt(images)` with a batch of training images before '
           '`model.fit`.')
+    for argument in ('sample_weight', 'class_weight'):
+      if kwargs.get(argument) is not None:
+        raise ValueError(
+            f'`{argument}` is given, but a FlowModel weighs all images alike.')
     if x is not None and not isinstance(x, tf.data.Dataset) and (
         hasattr(x, 'dtype')):
       self._checked_images(x)
@@ -353,6 +360,17 @@ class FlowModel(keras.Model):
     return self.decode(
         noise * tf.reshape(temperature, [-1, 1]), label, **conditions)
 
+  def save_own_variables(self, store):
+    super().save_own_variables(store)
+    # Keras leaves it out; with it, training goes on with the noise it would
+    # have had.
+    store['noise_seeds'] = self._noise_seeds.state.numpy()
+
+  def load_own_variables(self, store):
+    store = {name: store[name] for name in store.keys()}
+    self._noise_seeds.state.assign(store.pop('noise_seeds'))
+    super().load_own_variables(store)
+
   def get_config(self):
     if not hasattr(self.flow, 'get_config'):
       raise TypeError(
@@ -430,7 +448,8 @@ class FlowModel(keras.Model):
     images, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:
       raise ValueError(
-          '`sample_weight` is given, but a FlowModel weighs all images alike.')
+          'The data set yields `sample_weight`, but a FlowModel weighs all '
+          'images alike.')
     if isinstance(y, dict):
       return {'images': images, **y}
     if y is None or 'label' not in self.condition_names:
@@ -487,10 +506,6 @@ class FlowModel(keras.Model):
     if all(module.is_built for module in self._distribution.submodules
            if isinstance(module, conditioner.Conditioner)):
       return
-    if self.condition_names:
-      raise ValueError(
-          '`flow` has conditions, and networks without variables yet: call it '
-          'once with its conditions, then build the FlowModel.')
     self._distribution.log_prob(
         tf.zeros([1, *self.image_shape], self.compute_dtype) + .5)
 

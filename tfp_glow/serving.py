@@ -117,12 +117,14 @@ class _Served(tf.Module):
     return {'latents': self._model._encode(images, conditions)}  # pylint: disable=protected-access
 
   def decode(self, latents, **conditions):
-    _check(tf.math.is_finite(latents), '`latents` must be finite')
+    latents = _checked(
+        latents, tf.math.is_finite(latents), '`latents` must be finite')
     return {'images': self._model._decode(latents, conditions)}  # pylint: disable=protected-access
 
   def sample(self, seed, temperature, **conditions):
-    _check(tf.math.is_finite(temperature) & (temperature >= 0.),
-           '`temperature` must be finite and not negative')
+    temperature = _checked(
+        temperature, tf.math.is_finite(temperature) & (temperature >= 0.),
+        '`temperature` must be finite and not negative')
     # Each row from its own seed, whatever it is batched with.
     noise = tf.map_fn(
         lambda s: tf.random.stateless_normal(
@@ -132,16 +134,19 @@ class _Served(tf.Module):
     return self.decode(noise * temperature[:, None], **conditions)
 
   def interpolate(self, images_a, images_b, weight, **conditions):
-    _check(tf.math.is_finite(weight), '`weight` must be finite')
+    weight = _checked(
+        weight, tf.math.is_finite(weight), '`weight` must be finite')
     a = self.encode(images_a, **conditions)['latents']
     b = self.encode(images_b, **conditions)['latents']
     return self.decode(a + weight[:, None] * (b - a), **conditions)
 
   def manipulate(self, images, attribute, strength, **conditions):
     count = len(self._names)
-    _check((attribute >= 0) & (attribute < count),
-           f'`attribute` must be in 0 .. {count - 1}')
-    _check(tf.math.is_finite(strength), '`strength` must be finite')
+    attribute = _checked(
+        attribute, (attribute >= 0) & (attribute < count),
+        f'`attribute` must be in 0 .. {count - 1}')
+    strength = _checked(
+        strength, tf.math.is_finite(strength), '`strength` must be finite')
     latents = self.encode(images, **conditions)['latents']
     directions = tf.gather(self._directions, attribute)
     return self.decode(latents + strength[:, None] * directions, **conditions)
@@ -158,12 +163,17 @@ class _Served(tf.Module):
     def function(**inputs):
       if self._has_label:
         classes = self._model.flow.num_classes
-        _check((inputs['label'] >= 0) & (inputs['label'] < classes),
-               f'`label` must be in 0 .. {classes - 1}')
+        label = inputs['label']
+        inputs['label'] = _checked(
+            label, (label >= 0) & (label < classes),
+            f'`label` must be in 0 .. {classes - 1}')
       return method(**inputs)
 
     return function.get_concrete_function(**specs)
 
 
-def _check(condition, message):
-  tf.debugging.Assert(tf.reduce_all(condition), [message])
+def _checked(value, condition, message):
+  """`value`, once `condition` has been seen to hold for every row."""
+  check = tf.debugging.Assert(tf.reduce_all(condition), [message])
+  with tf.control_dependencies([check]):
+    return tf.identity(value)

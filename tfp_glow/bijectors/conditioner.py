@@ -87,6 +87,8 @@ class Conditioner(tf.Module):
     """Runs the network's own data-dependent initialisation, if it has one."""
     if not hasattr(self.network, 'initialize'):
       return
+    if not self.is_built:
+      self(kept, event_ndims, conditions)
     inputs, _ = _flatten_batch(kept, event_ndims, conditions)
     self.network.initialize(*inputs)
     self._show_variables()
