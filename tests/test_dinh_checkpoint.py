@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfp_glow as tg
 from tests import dinh
+import tfp_glow as tg
 from tfp_glow import checkpoints
 
 SHAPE = (4, 4, 1)

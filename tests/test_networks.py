@@ -55,7 +55,9 @@ def by_hand(network, kept, mask, conditions, training):
     return convolve(x, kernel, 0. if layer.bias is None else (
         layer.bias.numpy()))
 
-  relu = lambda x: np.maximum(x, 0.)
+  def relu(x):
+    return np.maximum(x, 0.)
+
   x = norm(network.norm_in, kept)
   if mask is None:
     h = relu(np.concatenate([x, -x], axis=-1))

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-import tfp_glow as tg
 from tests import dinh
+import tfp_glow as tg
 from tfp_glow import networks
 
 tfd = tfp.distributions
@@ -27,7 +27,8 @@ def vectors(*batch_shape, dtype=tf.float64):
   return tf.constant(generator.standard_normal([*batch_shape, 6]), dtype)
 
 
-@pytest.mark.parametrize('dtype', [tf.float32, tf.float64], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    'dtype', [tf.float32, tf.float64], ids=['float32', 'float64'])
 def test_inverse_undoes_forward_however_it_is_called(dtype):
   flow = make(dtype)
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-import tfp_glow as tg
 from tests import dinh
+import tfp_glow as tg
 from tfp_glow import networks
 
 tfd = tfp.distributions
@@ -63,11 +63,15 @@ def jacobian(map_, value, conditions):
   return tf.reshape(tape.gradient(own, copies), [-1, size, size])
 
 
-@pytest.mark.parametrize('dtype', [tf.float32, tf.float64], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    'dtype', [tf.float32, tf.float64], ids=['float32', 'float64'])
 def test_inverse_undoes_forward_however_it_is_called(dtype):
   flow = make(dtype=dtype)
   tolerance = TOLERANCE[dtype]
-  function = lambda y: there_and_back(flow, y)
+
+  def function(y):
+    return there_and_back(flow, y)
+
   spec = tf.TensorSpec([None, *SHAPE], dtype)
   ways = {'eager': function,
           'unknown batch': tf.function(function, input_signature=[spec])}
@@ -293,8 +297,11 @@ def test_each_variable_is_seen_once():
   flow = tg.RealNVP((4, 4, 1), width=3, residual_blocks=2)
   assert len({id(v) for v in flow.variables}) == len(flow.variables)
 
+  def conv(size, inputs, outputs):
+    return size**2 * inputs * outputs
+
   def network(channels, width, mask):
-    norm, conv = 3, lambda size, i, o: size**2 * i * o
+    norm = 3
     inside = (norm * channels + conv(3, 2 * channels + mask, width) + width
               + conv(1, width, width) + 2 * width)
     block = (2 * norm * width + 2 * conv(3, width, width) + 2 * width

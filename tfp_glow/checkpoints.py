@@ -357,7 +357,7 @@ class _Shapes:
              if len(self._shapes[m[0]]) > 0]
     if not sizes:
       raise ValueError(
-          f'`weights` are not those of a {self._system} of the authors\' '
+          f"`weights` are not those of a {self._system} of the authors' "
           f'program: no variable matches {pattern!r}; there are '
           f'{sorted(self._shapes)[:5]} and so on.')
     return int(collections.Counter(sizes).most_common(1)[0][0])
