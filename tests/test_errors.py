@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfp_glow as tg
 from tests import test_model
+import tfp_glow as tg
 
 IMAGES = test_model.random_images(4)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-import tfp_glow as tg
 from tests import test_model
+import tfp_glow as tg
 
 
 def test_interpolation_begins_and_ends_with_the_images():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfp_glow as tg
 from tests import test_model
+import tfp_glow as tg
 
 
 def every_request(model, images, labels):
@@ -112,7 +112,7 @@ def test_a_row_does_not_depend_on_its_batch(exported):
 def test_a_process_without_this_library_gives_the_same_numbers(exported):
   model, path, labels = exported
   images = test_model.random_images(4)
-  code = textwrap.dedent('''
+  code = textwrap.dedent("""
       import sys
       class Blocked:
         def find_spec(self, name, path=None, target=None):
@@ -125,7 +125,7 @@ def test_a_process_without_this_library_gives_the_same_numbers(exported):
       model = tf.saved_model.load(sys.argv[1]).signatures['log_prob']
       outputs = model(**{k: tf.constant(v) for k, v in request.items()})
       np.save(sys.argv[3], outputs['log_prob'])
-  ''')
+  """)
   request = {'images': images} | ({} if labels is None else {'label': labels})
   folder = os.path.dirname(path)
   inputs, outputs = (os.path.join(folder, f'.{n}') for n in ('in.npz', 'o.npy'))

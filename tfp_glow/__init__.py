@@ -4,11 +4,25 @@ from tfp_glow import dependencies
 
 dependencies.check()
 
-# pylint: disable=g-import-not-at-top,wrong-import-position
 from tfp_glow import bijectors
 from tfp_glow import networks
 from tfp_glow import presets
-from tfp_glow.bijectors import *
+from tfp_glow.bijectors import ActNorm
+from tfp_glow.bijectors import AdditiveCoupling
+from tfp_glow.bijectors import AffineCoupling
+from tfp_glow.bijectors import BatchNorm
+from tfp_glow.bijectors import Chain
+from tfp_glow.bijectors import ChannelHalves
+from tfp_glow.bijectors import ChannelPermutation
+from tfp_glow.bijectors import Checkerboard
+from tfp_glow.bijectors import EvenOdd
+from tfp_glow.bijectors import FactorOut
+from tfp_glow.bijectors import FlowBijector
+from tfp_glow.bijectors import InvertibleConv
+from tfp_glow.bijectors import InvertibleConvLU
+from tfp_glow.bijectors import Scale
+from tfp_glow.bijectors import Squeeze
+from tfp_glow.bijectors import TopPrior
 from tfp_glow.checkpoints import load_dinh_real_nvp
 from tfp_glow.checkpoints import load_openai_glow
 from tfp_glow.checkpoints import save_openai_glow

@@ -63,7 +63,8 @@ class Glow(flow.FlowSystem):
   def __init__(self, image_shape, levels=3, steps=32, width=512,
                coupling='affine', permutation='conv1x1', learn_top=True,
                num_classes=None, classifier=False, feature_map_channels=None,
-               context_size=None, seed=None, dtype=tf.float32, validate_args=False, name='glow'):
+               context_size=None, seed=None, dtype=tf.float32,
+               validate_args=False, name='glow'):
     """Builds the flow with random weights; see `initialize`.
 
     Args:
@@ -126,9 +127,7 @@ class Glow(flow.FlowSystem):
     self._num_classes = num_classes
 
     dtype = tf.as_dtype(dtype)
-    policy = keras.config.dtype_policy()
-    if policy.variable_dtype != dtype.name:
-      policy = dtype.name
+    policy = flow.network_policy(dtype)
     seeds = flow.seeds(seed)
     shapes, latent_shapes = [], []
     for level in range(levels):

@@ -85,7 +85,8 @@ class FlowModel(keras.Model):
       raise ValueError(
           f'`preprocessing` must be one of {PREPROCESSING}, got '
           f'{preprocessing!r}.')
-    if weight_y < 0. or (weight_y and getattr(flow, 'classifier', None) is None):
+    has_classifier = getattr(flow, 'classifier', None) is not None
+    if weight_y < 0. or (weight_y and not has_classifier):
       raise ValueError(
           f'`weight_y` is {weight_y}: it must not be negative, and needs a '
           'Glow with `num_classes` and `classifier=True`.')
@@ -242,7 +243,8 @@ class FlowModel(keras.Model):
           tf.cast(x['label'], tf.int32), y_pred['class_logits'])
       loss += self.weight_y * tf.reduce_mean(cross_entropy) / math.log(2.)
     if self.losses:
-      loss += tf.add_n([tf.cast(l, loss.dtype) for l in self.losses])
+      loss += tf.add_n(
+          [tf.cast(extra, loss.dtype) for extra in self.losses])
     return loss
 
   def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -586,6 +588,6 @@ def _first_rows(dataset, conditions, max_images):
   images = tf.concat(images, axis=0)[:max_images]
   if parts[0] is None:
     return images, {}
-  join = lambda *values: tf.concat(values, axis=0)[:max_images]
-  joined = tf.nest.map_structure(join, *parts)
+  joined = tf.nest.map_structure(
+      lambda *values: tf.concat(values, axis=0)[:max_images], *parts)
   return images, joined if isinstance(joined, dict) else {'label': joined}

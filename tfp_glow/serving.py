@@ -88,8 +88,10 @@ class _Served(tf.Module):
     images = {'images': self._image_spec('images')}
     latents = {'latents': tf.TensorSpec(
         [None, self._model.num_dims], self._dtype, 'latents')}
-    row = lambda name, dtype=self._dtype: {name: tf.TensorSpec(
-        [None], dtype, name)}
+
+    def row(name, dtype=self._dtype):
+      return {name: tf.TensorSpec([None], dtype, name)}
+
     log_prob = self._function(self.log_prob, images)
     signatures = {
         'serving_default': log_prob,

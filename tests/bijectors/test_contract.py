@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-import tfp_glow as tg
 from tests import contract
+import tfp_glow as tg
 
 tfd = tfp.distributions
 
@@ -23,7 +23,8 @@ def there_and_back(bijector, y, conditions):
   return x, inverse_log_det, again, forward_log_det
 
 
-@pytest.mark.parametrize('dtype', [tf.float32, tf.float64], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    'dtype', [tf.float32, tf.float64], ids=['float32', 'float64'])
 @pytest.mark.parametrize('name', NAMES)
 def test_inverse_undoes_forward_however_it_is_called(name, dtype):
   bijector = contract.make(name, dtype)

@@ -124,7 +124,8 @@ def full_precision(network):
 
 
 def _takes_training(network):
-  function = network.call if isinstance(network, keras.layers.Layer) else network
+  is_layer = isinstance(network, keras.layers.Layer)
+  function = network.call if is_layer else network
   try:
     return 'training' in inspect.signature(function).parameters
   except ValueError:  # a builtin without a signature

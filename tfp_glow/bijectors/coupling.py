@@ -110,7 +110,7 @@ class AffineCoupling(Coupling):
 
   #### Examples
 
-  >>> network = tf.keras.layers.Conv2D(4, 3, padding='same')
+  >>> network = keras.layers.Conv2D(4, 3, padding='same')
   >>> coupling = AffineCoupling(network)
   >>> y = tf.random.stateless_normal([5, 8, 8, 4], [0, 0])
   >>> x, log_det = coupling.inverse_and_log_det(y)

@@ -14,13 +14,13 @@ class Scale(flow_bijector.FlowBijector):
   log |det dx/dy| = sum_d log_scale[d]
   ```
 
-  `tfb.Scale` sums its log-determinant over a batch shape and not over the
-  event, and goes the other way: NICE scales from data to latent.
+  `tfb.Scale` reads its vector as a batch of scalar scales, and goes the other
+  way: NICE scales from data to latent.
 
   #### Examples
 
   >>> scale = Scale(3)
-  >>> scale.log_scale.assign([0., 1., 2.]);
+  >>> _ = scale.log_scale.assign([0., 1., 2.])
   >>> float(scale.inverse_log_det_jacobian(tf.ones([3])))
   3.0
 
