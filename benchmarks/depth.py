@@ -211,4 +211,5 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
+  tf.get_logger().setLevel('ERROR')  # it warns that each model is traced
   sys.exit(main())
