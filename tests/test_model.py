@@ -280,6 +280,46 @@ def test_mixed_precision_trains_in_bfloat16_and_else_computes_in_float32():
   assert all(v.dtype == 'float32' for v in mixed.trainable_weights)
 
 
+def make_other_system(name):
+  if name == 'real_nvp':
+    flow = tg.RealNVP(SHAPE, scales=1, width=4, residual_blocks=1, seed=0)
+    return tg.FlowModel(flow, preprocessing='logit', seed=0)
+  flow = tg.NICE(32, couplings=2, hidden_layers=1, width=16, seed=0)
+  return tg.FlowModel(flow, image_shape=SHAPE, seed=0)
+
+
+@pytest.mark.parametrize('name', ['real_nvp', 'nice'])
+def test_the_other_systems_fit_save_and_serve(name, tmp_path):
+  model = make_other_system(name)
+  images = random_images()
+  running = [v for v in model.flow.variables if 'running' in v.name]
+  assert bool(running) == (name == 'real_nvp')
+  start = [v.numpy() for v in running]
+  model.adapt(images)
+  model.compile(keras.optimizers.Adam(5e-3), jit_compile=False)
+  before = model.evaluate(images, verbose=0, return_dict=True)
+  np.testing.assert_array_equal(
+      model.decode(model.encode(images)), images)
+  for old, variable in zip(start, running):
+    np.testing.assert_array_equal(variable, old)
+  model.fit(images, batch_size=32, epochs=20, verbose=0)
+  for old, variable in zip(start, running):
+    assert np.abs(variable - old).max() > 0., variable.name
+  after = model.evaluate(images, verbose=0, return_dict=True)
+  assert after['bits_per_dim'] < before['bits_per_dim'] - .1
+  np.testing.assert_array_equal(
+      model.decode(model.encode(images)), images)
+  path = os.path.join(tmp_path, 'model.keras')
+  model.save(path)
+  want = model.log_prob(images)
+  np.testing.assert_array_equal(
+      keras.models.load_model(path).log_prob(images), want)
+  served = tf.saved_model.load(tg.export_saved_model(model, str(tmp_path)))
+  got = served.signatures['log_prob'](images=tf.constant(images))['log_prob']
+  np.testing.assert_allclose(got, want, rtol=1e-5)
+  assert model.sample(2, temperature=.7, seed=0).shape == [2, *SHAPE]
+
+
 def test_seeds_decide_the_weights():
   one, two, three = (tg.Glow(SHAPE, levels=1, steps=1, width=4, seed=s)
                      for s in (0, 0, 1))

@@ -77,7 +77,7 @@ class FactorOut(flow_bijector.FlowBijector):
 
   def _inverse_and_log_det(self, y, training=False, **conditions):
     stay, leave = self._split(y)
-    mean, log_scale = self._prior(stay, leave, training)
+    mean, log_scale = self._prior(stay, training)
     eps = (leave - mean) * tf.exp(-log_scale)
     rest, log_det = self._call_rest(
         'inverse', stay, training=training, **conditions)
@@ -90,7 +90,7 @@ class FactorOut(flow_bijector.FlowBijector):
     stay, log_det = self._call_rest(
         'forward', x[..., leave_size:], training=training, **conditions)
     eps = tf.reshape(x[..., :leave_size], tf.shape(stay))
-    mean, log_scale = self._prior(stay, stay, training)
+    mean, log_scale = self._prior(stay, training)
     leave = mean + tf.exp(log_scale) * eps
     return (tf.concat([stay, leave], axis=-1),
             log_det + tf.reduce_sum(log_scale, axis=[-3, -2, -1]))
@@ -104,7 +104,7 @@ class FactorOut(flow_bijector.FlowBijector):
       rest = self._rest.inverse(stay)
     if self._conditioner is not None:
       self._conditioner.initialize(stay, 3)
-    mean, log_scale = self._prior(stay, leave, training)
+    mean, log_scale = self._prior(stay, training)
     eps = (leave - mean) * tf.exp(-log_scale)
     return tf.concat([_flat(eps), rest], axis=-1)
 
@@ -115,16 +115,16 @@ class FactorOut(flow_bijector.FlowBijector):
           'but an even number is needed: half of them leaves.')
     return tf.split(y, 2, axis=-1)
 
-  def _prior(self, stay, leave, training):
-    """Mean and log-scale of what leaves."""
+  def _prior(self, stay, training):
+    """Mean and log-scale of what leaves, each of the shape of what stays."""
     if self._conditioner is None:
-      return tf.zeros_like(leave), tf.zeros_like(leave)
+      return tf.zeros_like(stay), tf.zeros_like(stay)
     parameters = self._conditioner(stay, 3, training=training)
-    needed = leave.shape[-3:-1].concatenate(2 * leave.shape[-1])
+    needed = stay.shape[-3:-1].concatenate(2 * stay.shape[-1])
     if not parameters.shape[-3:].is_compatible_with(needed):
       raise ValueError(
           f'`conditioner` of {self.name} gave parameters of shape '
-          f'{parameters.shape[-3:]} for a part of shape {leave.shape[-3:]}, '
+          f'{parameters.shape[-3:]} for a part of shape {stay.shape[-3:]}, '
           f'but {needed} is needed: means first, then log-scales.')
     return tf.split(parameters, 2, axis=-1)
 
