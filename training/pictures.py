@@ -6,7 +6,7 @@ from PIL import ImageDraw
 from PIL import ImageFont
 
 _BACKGROUND = 128
-_GAP = 2
+_GAP = 4
 _FONT_SIZE = 16
 
 

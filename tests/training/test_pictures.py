@@ -16,11 +16,11 @@ def test_every_image_is_found_in_its_place(tmp_path, channels, mode):
   pictures.save_grid(tmp_path / 'grid.png', rows, min_cell=12)
   picture = Image.open(tmp_path / 'grid.png')
   assert picture.mode == mode
-  assert picture.size == (3 * 14 + 2, 2 * 14 + 2)
-  pixels = np.asarray(picture).reshape(2 * 14 + 2, 3 * 14 + 2, channels)
+  assert picture.size == (3 * 16 + 4, 2 * 16 + 4)
+  pixels = np.asarray(picture).reshape(2 * 16 + 4, 3 * 16 + 4, channels)
   for row in range(2):
     for column in range(3):
-      top, left = 2 + 14 * row, 2 + 14 * column
+      top, left = 4 + 16 * row, 4 + 16 * column
       # Each pixel became a square of 3x3.
       for offset in range(3):
         found = pixels[top + offset:top + 12:3, left + offset:left + 12:3]
@@ -29,7 +29,7 @@ def test_every_image_is_found_in_its_place(tmp_path, channels, mode):
 
 def test_large_images_keep_their_size(tmp_path):
   pictures.save_grid(tmp_path / 'grid.png', _rows(1), min_cell=2)
-  assert Image.open(tmp_path / 'grid.png').size == (3 * 6 + 2, 2 * 6 + 2)
+  assert Image.open(tmp_path / 'grid.png').size == (3 * 8 + 4, 2 * 8 + 4)
 
 
 def test_labels_are_written_left_of_their_rows(tmp_path):
