@@ -312,8 +312,8 @@ def make_file(path, shape, seed=0, **config):
 
 def main():
   """Writes the fixtures."""
-  make_file(FIXTURES / 'glow_conv1x1.npz', (8, 4, 1), levels=2)
-  make_file(FIXTURES / 'glow_lu_classes.npz', (4, 4, 2), lu=True, ycond=True)
+  make_file(FIXTURES / 'glow_conv1x1.npz', (8, 4, 1))
+  make_file(FIXTURES / 'glow_lu_classes.npz', (8, 4, 2), lu=True, ycond=True)
   make_file(FIXTURES / 'glow_shuffle_5bit.npz', (8, 8, 1), levels=3, depth=1,
             permutation='shuffle', coupling='additive', learntop=False,
             n_bits=5)

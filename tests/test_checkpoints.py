@@ -12,7 +12,7 @@ import tfp_glow
 from tfp_glow import checkpoints
 
 FIXTURES = ['glow_conv1x1', 'glow_lu_classes', 'glow_shuffle_5bit']
-SHAPE = (4, 4, 2)
+SHAPE = (8, 4, 2)
 ARGUMENTS = {
     'conv1x1': {},
     'lu': {'permutation': 'lu'},

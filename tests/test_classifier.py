@@ -8,7 +8,7 @@ import pytest
 
 import tfp_glow
 
-SHAPE = (4, 4, 2)
+SHAPE = (8, 4, 2)
 CLASSES = 3
 WEIGHT_Y = .25
 
