@@ -55,10 +55,13 @@ class Row:
 
   def __str__(self):
     kind = 'relative' if self.is_relative else 'absolute'
+    tolerance = 'identical'
+    if self.tolerance:
+      tolerance = f'{self.tolerance:.0e} {kind}'
     result = 'pass' if self.passed else 'FAIL'
     return _COLUMNS.format(
         self.file, self.dtype, self.array, f'{self.absolute:.1e}',
-        f'{self.relative:.1e}', f'{self.tolerance:g} {kind}',
+        f'{self.relative:.1e}', tolerance,
         result + (f' ({self.note})' if self.note else ''))
 
 

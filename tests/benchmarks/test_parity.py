@@ -48,7 +48,7 @@ def test_a_line_for_each_output_and_a_sum_of_them(tmp_path, capsys):
       ('real_nvp.npz', ['latent', 'log_det', 'decoded', 'train_latent',
                         'train_log_det'])):
     for dtype in ('float32', 'float64'):
-      rows = [l for l in lines if l.startswith(file) and dtype in l]  # noqa: E741
+      rows = [r for r in lines if r.startswith(file) and dtype in r]
       assert [row[38:66].strip() for row in rows] == arrays
       assert all(' pass' in row for row in rows)
   assert lines[-1] == (
