@@ -4,8 +4,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+INCOMPLETE := $(VENV)/incomplete
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 
@@ -35,12 +36,15 @@ clean:  ## Remove the virtual environment, caches and build products; keep runs/
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Written last, so that an interrupted installation is done again.
+# What an interrupted installation leaves may look complete to pip, so it starts
+# afresh after one.
 $(INSTALLED): setup.py pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed;\
 	 name another interpreter, 3.11 or newer, with: make PYTHON=..." >&2; \
 	  exit 1; }
+	if [ -e $(INCOMPLETE) ]; then rm -rf $(VENV); fi
+	mkdir -p $(VENV) && touch $(INCOMPLETE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --constraint constraints.txt \
 	  --editable '.[train,test]'
-	touch $@
+	mv $(INCOMPLETE) $@
