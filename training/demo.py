@@ -28,17 +28,17 @@ _WORKDIR = flags.DEFINE_string(
     'workdir', 'runs/demo', 'Where results go; those of an earlier run are '
     'replaced.')
 _EPOCHS = flags.DEFINE_integer(
-    'epochs', 60, 'How often to go through the training images.',
+    'epochs', 50, 'How often to go through the training images.',
     lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 100, 'Images in a training step.', lower_bound=1)
 _LEARNING_RATE = flags.DEFINE_float(
-    'learning_rate', 2e-3, 'The largest rate of the schedule.',
+    'learning_rate', 3e-3, 'The largest rate of the schedule.',
     lower_bound=0.)
 _STEPS = flags.DEFINE_integer(
-    'steps', 16, 'Steps of flow in each of the two levels.', lower_bound=1)
+    'steps', 12, 'Steps of flow in each of the two levels.', lower_bound=1)
 _WIDTH = flags.DEFINE_integer(
-    'width', 32, 'Channels inside the networks.', lower_bound=1)
+    'width', 48, 'Channels inside the networks.', lower_bound=1)
 _JIT_COMPILE = flags.DEFINE_bool(
     'jit_compile', False, 'Whether to compile the training step with XLA.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of everything random.')
