@@ -71,8 +71,8 @@ def run(workdir, epochs, batch_size, learning_rate, steps, width, jit_compile,
   model.adapt(train)
   before = _mean(model.bits_per_dim(images))
 
-  print(f'Training a Glow of {model.count_params():,} weights on {len(train):,} '
-        'digits. The first step takes longest.', flush=True)
+  print(f'Training a Glow of {model.count_params():,} weights on '
+        f'{len(train):,} digits. The first step takes longest.', flush=True)
   batches = _batches(train, batch_size, seed)
   model.compile(_optimizer(learning_rate, epochs * len(batches)),
                 jit_compile=jit_compile)
