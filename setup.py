@@ -14,6 +14,7 @@ _TRAIN = [
 
 _TEST = _TRAIN + [
     'pytest>=8.1',
+    'pytest-xdist>=3.6',
     'ruff',
 ]
 
