@@ -21,11 +21,11 @@ demo: $(INSTALLED)  ## Train a Glow on handwritten digits; results in runs/demo
 
 .PHONY: test
 test: $(INSTALLED)  ## Run the tests, less the slow ones
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 .PHONY: test-all
 test-all: $(INSTALLED)  ## Run all tests, the slow ones too
-	$(BIN)/python -m pytest --numprocesses auto -m 'slow or not slow'
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope -m 'slow or not slow'
 
 .PHONY: lint
 lint: $(INSTALLED)  ## Check the code's style

@@ -219,8 +219,10 @@ class FlowModel(keras.Model):
       if kwargs.get(argument) is not None:
         raise ValueError(
             f'`{argument}` is given, but a FlowModel weighs all images alike.')
-    if x is not None and not isinstance(x, tf.data.Dataset) and (
-        hasattr(x, 'dtype')):
+    if isinstance(x, tf.data.Dataset):
+      # A data set shuffles itself; asked to, Keras says that it cannot.
+      kwargs['shuffle'] = False
+    elif hasattr(x, 'dtype'):
       self._checked_images(x)
     return super().fit(x, y, **kwargs)
 
