@@ -1,5 +1,8 @@
 """Every layer and system keeps the contract of a bijector."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -196,3 +199,34 @@ def test_updating_a_variable_changes_the_next_answer(name, in_graph):
   np.testing.assert_allclose(
       bijector.inverse_log_det_jacobian(y, ndims), want, rtol=1e-6)
   del log_det
+
+
+@pytest.mark.parametrize('name', ['affine_sigmoid', 'chain', 'glow'])
+def test_a_graph_is_freed_with_its_function(name):
+  bijector = contract.make(name, tf.float32)
+  function = tf.function(
+      lambda y: there_and_back(bijector, y, {}), autograph=False)
+  y = contract.data(name, tf.float32, [3])
+  graph = weakref.ref(function.get_concrete_function(y).graph)
+  log_prob = tf.function(tfd.TransformedDistribution(
+      tfd.Sample(tfd.Normal(0., 1.), bijector.inverse_event_shape(y.shape[1:])),
+      bijector).log_prob, autograph=False)
+  other_graph = weakref.ref(log_prob.get_concrete_function(y).graph)
+  assert graph() is not None and other_graph() is not None
+  del function, log_prob
+  gc.collect()
+  assert graph() is None
+  assert other_graph() is None
+
+
+def test_what_was_computed_eagerly_is_freed_with_its_tensors():
+  coupling = contract.make('affine_sigmoid', tf.float32)
+  y = contract.data('affine_sigmoid', tf.float32, [3])
+  x = coupling.inverse(y)
+  log_det = coupling.inverse_log_det_jacobian(y, 3)
+  assert len(coupling._cache.storage) > 0
+  refs = [weakref.ref(t) for t in (x, y)]
+  del x, y, log_det
+  gc.collect()
+  assert [ref() for ref in refs] == [None, None]
+  assert not coupling._cache.weak_keys()

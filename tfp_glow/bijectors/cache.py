@@ -4,6 +4,7 @@ import tensorflow as tf
 from tensorflow_probability.python.internal import cache_util
 
 _STATE = 'variable_state'
+_GRAPH_STORAGE = '_tfp_glow_bijector_cache'
 _READS = frozenset(['ReadVariableOp', 'VariableShape', 'VarIsInitializedOp'])
 
 
@@ -14,8 +15,18 @@ class FreshCache(cache_util.BijectorCache):
   log-determinant at the same tensor, and each network must run once. But TFP
   keeps an entry for as long as its output lives, even when the variables that
   it was computed from have changed since. Here each entry also remembers
-  those, and is computed anew when they differ.
+  those, and is computed anew when they differ. And what belongs to a graph is
+  kept with that graph, so that it goes when the graph goes.
   """
+
+  def __get__(self, bijector, bijector_class=None):
+    cache = super().__get__(bijector, bijector_class)
+    graph = _current_graph()
+    if graph is not None:
+      if not hasattr(graph, _GRAPH_STORAGE):
+        setattr(graph, _GRAPH_STORAGE, cache_util.EphemeralDict())
+      cache.storage = getattr(graph, _GRAPH_STORAGE)
+    return cache
 
   def _lookup(self, input, forward_name, inverse_name, **kwargs):  # pylint: disable=redefined-builtin
     self._drop_if_stale(input, forward_name, kwargs)
@@ -47,28 +58,28 @@ class VariableState:
   """What the variables held when a cached value was computed."""
 
   def __init__(self, variables):
-    self._graph = _current_graph()
     self._variables = tuple(variables)
-    self._tokens = [self._token(v) for v in self._variables]
+    self._tokens = [_token(v) for v in self._variables]
 
   def is_current(self):
-    """Whether the same variables hold the same values, in the same graph."""
-    if _current_graph() is not self._graph:
-      return False
-    tokens = [self._token(v) for v in self._variables]
-    if self._graph is None:
+    """Whether the variables hold the same values still."""
+    tokens = [_token(v) for v in self._variables]
+    if tf.executing_eagerly():
       return all(bool(tf.reduce_all(tf.equal(old, new)))
                  for old, new in zip(self._tokens, tokens))
     return tokens == self._tokens
 
-  def _token(self, variable):
-    if self._graph is None:
-      # Shares the variable's buffer: TensorFlow copies it on the next write.
-      return variable.value()
-    handle = variable.handle
-    if hasattr(self._graph, 'capture'):
-      handle = self._graph.capture(handle)
-    return sum(op.type not in _READS for op in handle.consumers())
+
+def _token(variable):
+  """A variable's value; in a graph, how many operations there may write it."""
+  graph = _current_graph()
+  if graph is None:
+    # Shares the variable's buffer: TensorFlow copies it on the next write.
+    return variable.value()
+  handle = variable.handle
+  if hasattr(graph, 'capture'):
+    handle = graph.capture(handle)
+  return sum(op.type not in _READS for op in handle.consumers())
 
 
 def _current_graph():

@@ -31,11 +31,14 @@ class Chain(flow_bijector.FlowBijector):
   TensorShape([2, 4, 4, 4])
   """
 
-  def __init__(self, bijectors, validate_args=False, name='chain'):
+  def __init__(self, bijectors, dtype=None, validate_args=False,
+               name='chain'):
     """Takes the bijectors, nearest to the data first.
 
     Args:
       bijectors: List of `tfb.Bijector`, at least one, with one data type.
+      dtype: `tf.float32` or `tf.float64`. Default value: `None`, that of the
+        members, or `tf.float32` if none has any.
       validate_args: Python `bool`, whether to check values inside graphs too.
         Default value: `False`.
       name: Python `str`. Default value: `'chain'`.
@@ -46,11 +49,12 @@ class Chain(flow_bijector.FlowBijector):
     bijectors = list(bijectors)
     if not bijectors:
       raise ValueError('`bijectors` is empty: at least one is needed.')
-    dtypes = {b.dtype for b in bijectors if b.dtype is not None}
+    dtypes = {tf.as_dtype(d) for d in (dtype, *(b.dtype for b in bijectors))
+              if d is not None}
     if len(dtypes) > 1:
       raise ValueError(
           '`bijectors` must have one dtype, got '
-          f'{sorted(tf.as_dtype(d).name for d in dtypes)}.')
+          f'{sorted(d.name for d in dtypes)}.')
     super().__init__(
         forward_min_event_ndims=_latent_event_ndims(bijectors),
         inverse_min_event_ndims=_data_event_ndims(bijectors),
@@ -185,7 +189,9 @@ def _inverse_and_log_det(bijector, y, event_ndims, conditions):
     return x, flow_bijector.sum_log_det(
         log_det, y, bijector.inverse_min_event_ndims, event_ndims)
   x = bijector.inverse(y)
-  return x, bijector.inverse_log_det_jacobian(y, event_ndims)
+  log_det = bijector.inverse_log_det_jacobian(y, event_ndims)
+  _forget_graph(bijector)
+  return x, log_det
 
 
 def _forward_and_log_det(bijector, x, event_ndims, conditions):
@@ -194,4 +200,12 @@ def _forward_and_log_det(bijector, x, event_ndims, conditions):
     return y, flow_bijector.sum_log_det(
         log_det, x, bijector.forward_min_event_ndims, event_ndims)
   y = bijector.forward(x)
-  return y, bijector.forward_log_det_jacobian(x, event_ndims)
+  log_det = bijector.forward_log_det_jacobian(x, event_ndims)
+  _forget_graph(bijector)
+  return y, log_det
+
+
+def _forget_graph(bijector):
+  """Has TFP's cache let go of a graph's tensors, and so of the graph."""
+  if not tf.executing_eagerly():
+    bijector._cache.clear()  # pylint: disable=protected-access

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfp_glow.bijectors import chain
 from tfp_glow.bijectors import conditioner as conditioner_lib
 from tfp_glow.bijectors import flow_bijector
 
@@ -55,7 +56,8 @@ class FactorOut(flow_bijector.FlowBijector):
     super().__init__(
         forward_min_event_ndims=1, inverse_min_event_ndims=3,
         dtype=dtype, validate_args=validate_args, name=name)
-    self._rest = rest
+    self._rest = (rest if isinstance(rest, flow_bijector.FlowBijector) else
+                  chain.Chain([rest], dtype=dtype))
     self._conditioner = (
         None if conditioner is None else
         conditioner_lib.Conditioner(conditioner))
@@ -72,23 +74,23 @@ class FactorOut(flow_bijector.FlowBijector):
 
   @property
   def condition_names(self):
-    names = getattr(self._rest, 'condition_names', frozenset())
-    return names | {'training'}
+    return self._rest.condition_names | {'training'}
 
   def _inverse_and_log_det(self, y, training=False, **conditions):
     stay, leave = self._split(y)
     mean, log_scale = self._prior(stay, training)
     eps = (leave - mean) * tf.exp(-log_scale)
-    rest, log_det = self._call_rest(
-        'inverse', stay, training=training, **conditions)
+    rest, log_det = self._rest._inverse_and_log_det(  # pylint: disable=protected-access
+        stay, **self._for_rest(training=training, **conditions))
     return (tf.concat([_flat(eps), rest], axis=-1),
             log_det - tf.reduce_sum(log_scale, axis=[-3, -2, -1]))
 
   def _forward_and_log_det(self, x, training=False, **conditions):
     rest_size = self._rest_size(x.shape[-1])
     leave_size = x.shape[-1] - rest_size
-    stay, log_det = self._call_rest(
-        'forward', x[..., leave_size:], training=training, **conditions)
+    stay, log_det = self._rest._forward_and_log_det(  # pylint: disable=protected-access
+        x[..., leave_size:],
+        **self._for_rest(training=training, **conditions))
     eps = tf.reshape(x[..., :leave_size], tf.shape(stay))
     mean, log_scale = self._prior(stay, training)
     leave = mean + tf.exp(log_scale) * eps
@@ -97,11 +99,8 @@ class FactorOut(flow_bijector.FlowBijector):
 
   def _initialize(self, y, training=False, **conditions):
     stay, leave = self._split(y)
-    if isinstance(self._rest, flow_bijector.FlowBijector):
-      rest = self._rest.initialize(stay, **self._for_rest(
-          training=training, **conditions))
-    else:
-      rest = self._rest.inverse(stay)
+    rest = self._rest.initialize(
+        stay, **self._for_rest(training=training, **conditions))
     if self._conditioner is not None:
       self._conditioner.initialize(stay, 3)
     mean, log_scale = self._prior(stay, training)
@@ -138,18 +137,8 @@ class FactorOut(flow_bijector.FlowBijector):
     return size // 2
 
   def _for_rest(self, **conditions):
-    names = getattr(self._rest, 'condition_names', frozenset())
-    return {k: v for k, v in conditions.items() if k in names}
-
-  def _call_rest(self, direction, value, **conditions):
-    if isinstance(self._rest, flow_bijector.FlowBijector):
-      method = getattr(self._rest, f'_{direction}_and_log_det')
-      return method(value, **self._for_rest(**conditions))
-    if direction == 'inverse':
-      return (self._rest.inverse(value),
-              self._rest.inverse_log_det_jacobian(value, event_ndims=3))
-    return (self._rest.forward(value),
-            self._rest.forward_log_det_jacobian(value, event_ndims=1))
+    return {k: v for k, v in conditions.items()
+            if k in self._rest.condition_names}
 
   def _inverse_event_shape(self, shape):
     size = tf.TensorShape(shape[-3:]).num_elements()

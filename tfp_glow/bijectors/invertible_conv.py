@@ -156,23 +156,14 @@ def random_rotation(channels, seed=None):
   return np.linalg.qr(noise)[0]
 
 
-@tf.custom_gradient
 def log_abs_det(matrix):
-  """`log |det matrix|`, `[]`, by QR; its gradient is the inverse transpose."""
-  q, r = tf.linalg.qr(matrix)
-  log_det = tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(r))))
-
-  def gradient(upstream):
-    return upstream * tf.transpose(_solve_qr(q, r))
-
-  return log_det, gradient
+  """`log |det matrix|`, `[]`, by QR."""
+  _, r = tf.linalg.qr(matrix)
+  return tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(r))))
 
 
 def _inverse(matrix):
-  return _solve_qr(*tf.linalg.qr(matrix))
-
-
-def _solve_qr(q, r):
+  q, r = tf.linalg.qr(matrix)
   return tf.linalg.triangular_solve(r, tf.transpose(q), lower=False)
 
 
