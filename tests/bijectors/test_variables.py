@@ -113,3 +113,38 @@ def test_gradients_reach_every_variable_of_glow_under_tfp_alone():
   for gradient, variable in zip(gradients, distribution.trainable_variables):
     assert gradient is not None, variable.name
     assert np.abs(gradient).max() > 0., variable.name
+
+
+class TwoInputs(keras.Model):
+  """A Keras model of one's own that takes a condition."""
+
+  def __init__(self):
+    super().__init__()
+    self.conv = keras.layers.Conv2D(2, 1)
+
+  def call(self, kept, condition):
+    return self.conv(tf.concat([kept, condition], -1))
+
+
+def functional_of_two_inputs():
+  inputs = [keras.Input((4, 4, 1)), keras.Input((4, 4, 3))]
+  joined = keras.layers.Concatenate()(inputs)
+  return keras.Model(inputs, keras.layers.Conv2D(2, 1)(joined))
+
+
+@pytest.mark.parametrize('make', [
+    TwoInputs, functional_of_two_inputs,
+    lambda: tg.networks.GlowNetwork(2, 3, seed=0),
+    lambda: lambda kept, condition: kept + condition[..., :2]])
+def test_any_kind_of_network_takes_a_condition(make):
+  coupling = tg.AffineCoupling(make())
+  y, condition = tf.random.normal([3, 4, 4, 2]), tf.random.normal([3, 4, 4, 3])
+  x = coupling.inverse(y, feature_map=condition)
+  again = tf.function(coupling.forward)(
+      tf.identity(x), feature_map=condition)
+  np.testing.assert_allclose(again, y, atol=1e-5)
+  for variable in coupling.trainable_variables:
+    variable.assign_add(tf.ones_like(variable))
+  one = coupling.inverse(tf.identity(y), feature_map=condition)
+  other = coupling.inverse(tf.identity(y), feature_map=condition + 1.)
+  assert np.abs(one - other).max() > 1e-3
