@@ -1,7 +1,7 @@
-"""Mean and variance of each channel: of the batch, or running averages.
+"""Mean and variance of each channel, and what is normalised by them.
 
-Batch normalisation is a layer of the flow (`bijectors.BatchNorm`) and of the
-networks in it (`networks.OffsetBatchNorm`); this is what the two share.
+The flow's layers (`bijectors.BatchNorm`, `bijectors.ActNorm`) and the networks
+in it (`networks.OffsetBatchNorm`, `networks.ActNormConv2D`) share these.
 """
 
 import contextlib
@@ -11,6 +11,8 @@ import tensorflow as tf
 
 EPSILON = 1e-4
 MOMENTUM = 0.9
+# Glow's program learns a third of each log-scale, so that it learns faster.
+LOG_SCALE_FACTOR = 3.
 
 _local = threading.local()
 
@@ -61,3 +63,23 @@ def batch_or_running(values, running_mean, running_variance, momentum,
       average.assign(
           momentum * tf.convert_to_tensor(average) + (1. - momentum) * new)
   return mean, variance
+
+
+def standardising_shift_and_log_scale(values):
+  """What activation normalisation starts from.
+
+  ```none
+  shift = -mean(values),   log_scale = log(1 / (std(values) + 1e-6)) / 3
+  ```
+
+  Args:
+    values: `Tensor` `[..., C]`.
+
+  Returns:
+    shift: `Tensor` `[C]`.
+    log_scale: `Tensor` `[C]`.
+  """
+  axes = list(range(values.shape.rank - 1))
+  mean = tf.reduce_mean(values, axes)
+  std = tf.sqrt(tf.reduce_mean(tf.square(values - mean), axes))
+  return -mean, tf.math.log(1. / (std + 1e-6)) / LOG_SCALE_FACTOR

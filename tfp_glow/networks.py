@@ -13,9 +13,6 @@ import tensorflow as tf
 
 from tfp_glow import moments
 
-# Glow's program learns a third of each log-scale.
-LOG_SCALE_FACTOR = 3.
-
 
 @keras.saving.register_keras_serializable('tfp_glow')
 class ActNormConv2D(keras.layers.Layer):
@@ -63,7 +60,7 @@ class ActNormConv2D(keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs):
-    scale = tf.exp(LOG_SCALE_FACTOR * _value(self.log_scale))
+    scale = tf.exp(moments.LOG_SCALE_FACTOR * _value(self.log_scale))
     return _convolve(
         inputs, _value(self.kernel) * scale, _value(self.shift) * scale)
 
@@ -72,11 +69,10 @@ class ActNormConv2D(keras.layers.Layer):
     inputs = tf.cast(inputs, self.variable_dtype)
     kernel = _value(self.kernel)
     raw = _convolve(inputs, kernel, tf.zeros([self.filters], kernel.dtype))
-    mean = tf.reduce_mean(raw, [0, 1, 2])
-    std = tf.sqrt(tf.reduce_mean(tf.square(raw - mean), [0, 1, 2]))
-    self.shift.assign(-mean)
-    self.log_scale.assign(tf.math.log(1. / (std + 1e-6)) / LOG_SCALE_FACTOR)
-    return (raw - mean) * tf.exp(LOG_SCALE_FACTOR * _value(self.log_scale))
+    shift, log_scale = moments.standardising_shift_and_log_scale(raw)
+    self.shift.assign(shift)
+    self.log_scale.assign(log_scale)
+    return (raw + shift) * tf.exp(moments.LOG_SCALE_FACTOR * log_scale)
 
   def get_config(self):
     return {**super().get_config(), 'filters': self.filters,
@@ -126,7 +122,7 @@ class ZeroConv2D(keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs):
-    scale = tf.exp(LOG_SCALE_FACTOR * _value(self.log_scale))
+    scale = tf.exp(moments.LOG_SCALE_FACTOR * _value(self.log_scale))
     kernel, bias = _value(self.kernel) * scale, _value(self.bias) * scale
     if self.interleaved:
       # Sorting the weights is cheaper than sorting the image.
@@ -176,7 +172,7 @@ class ZeroDense(keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs):
-    scale = tf.exp(LOG_SCALE_FACTOR * _value(self.log_scale))
+    scale = tf.exp(moments.LOG_SCALE_FACTOR * _value(self.log_scale))
     inputs = tf.cast(inputs, self.variable_dtype)
     return (inputs @ _value(self.kernel) + _value(self.bias)) * scale
 

@@ -2,10 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_glow import moments
 from tfp_glow.bijectors import channel_affine
-
-# The papers' program scales what is learned, so that it learns faster.
-LOG_SCALE_FACTOR = 3.
 
 
 class ActNorm(channel_affine.ChannelAffine):
@@ -63,37 +61,29 @@ class ActNorm(channel_affine.ChannelAffine):
                 tf.reduce_any(self.log_scale != 0.))
 
   def inverse_affine(self):
-    scale = tf.exp(LOG_SCALE_FACTOR * self.log_scale)
+    scale = tf.exp(moments.LOG_SCALE_FACTOR * self.log_scale)
     return tf.linalg.diag(scale), self.shift * scale
 
   def forward_affine(self):
-    scale = tf.exp(-LOG_SCALE_FACTOR * self.log_scale)
+    scale = tf.exp(-moments.LOG_SCALE_FACTOR * self.log_scale)
     return tf.linalg.diag(scale), -self.shift
 
   def log_det_per_pixel(self):
-    return LOG_SCALE_FACTOR * tf.reduce_sum(self.log_scale)
+    return moments.LOG_SCALE_FACTOR * tf.reduce_sum(self.log_scale)
 
   def _inverse_and_log_det(self, y):
     channel_affine.check_channels(self, y, 'y')
-    x = (y + self.shift) * tf.exp(LOG_SCALE_FACTOR * self.log_scale)
+    x = (y + self.shift) * tf.exp(moments.LOG_SCALE_FACTOR * self.log_scale)
     return x, self.log_det_per_pixel() * channel_affine.num_pixels(y)
 
   def _forward_and_log_det(self, x):
     channel_affine.check_channels(self, x, 'x')
-    y = x * tf.exp(-LOG_SCALE_FACTOR * self.log_scale) - self.shift
+    y = x * tf.exp(-moments.LOG_SCALE_FACTOR * self.log_scale) - self.shift
     return y, -self.log_det_per_pixel() * channel_affine.num_pixels(x)
 
   def _initialize(self, y):
     channel_affine.check_channels(self, y, 'y')
-    shift, log_scale = data_dependent_shift_and_log_scale(y)
+    shift, log_scale = moments.standardising_shift_and_log_scale(y)
     self.shift.assign(shift)
     self.log_scale.assign(log_scale)
     return self._inverse_and_log_det(y)[0]
-
-
-def data_dependent_shift_and_log_scale(y):
-  """`shift` and `log_scale`, `[C]` each, that standardise `y` `[..., C]`."""
-  axes = list(range(y.shape.rank - 1))
-  mean = tf.reduce_mean(y, axes)
-  std = tf.sqrt(tf.reduce_mean(tf.square(y - mean), axes))
-  return -mean, tf.math.log(1. / (std + 1e-6)) / LOG_SCALE_FACTOR
