@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors import batch_norm
+from tfp_glow import moments
+from tfp_glow import replicas
 from tfp_glow.bijectors import chain
 from tfp_glow.bijectors import conditioner
 
@@ -100,6 +101,11 @@ class FlowModel(keras.Model):
     self._bits_per_dim = keras.metrics.Mean('bits_per_dim')
     self._classification_error = (
         keras.metrics.Mean('classification_error') if weight_y else None)
+    self.skipped_steps, self.skipped_in_a_row = (
+        tf.Variable(
+            0, dtype=tf.int64, trainable=False, name=name,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        for name in ('skipped_steps', 'skipped_in_a_row'))
 
     self.flow = flow
     dtype = tf.as_dtype(self.compute_dtype)
@@ -178,8 +184,8 @@ class FlowModel(keras.Model):
     self._check_conditions(conditions)
     noise = self._fixed_noise()
     if training:
-      noise = keras.random.uniform(
-          tf.shape(images), dtype=self.compute_dtype, seed=self._noise_seeds)
+      noise = replicas.uniform(
+          tf.shape(images), self.compute_dtype, self._noise_seeds)
     dequantised = self._dequantise(images, noise)
     bijector = self._distribution.bijector
     if 'training' in bijector.condition_names:
@@ -224,14 +230,57 @@ class FlowModel(keras.Model):
       kwargs['shuffle'] = False
     elif hasattr(x, 'dtype'):
       self._checked_images(x)
+    # Within a branch, and by workers that must agree, nothing can be built.
+    with self.distribute_strategy.scope():
+      if not self.optimizer.built:
+        self.optimizer.build(self.trainable_weights)
     return super().fit(x, y, **kwargs)
 
+  def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+    """Does nothing: all is built, and workers cannot share a first batch."""
+
+  def _for_each_worker(self, logs):
+    """`logs` as Keras takes the mean of them over several workers."""
+    resolver = self.distribute_strategy.cluster_resolver
+    if resolver is None or not resolver.cluster_spec():
+      return logs
+    return {name: tf.reshape(value, [1]) for name, value in logs.items()}
+
   def train_step(self, data):
-    with batch_norm.updating_running_averages():
-      return super().train_step((self._pack(data),))
+    inputs = self._pack(data)
+    weights = self.trainable_weights
+    averages = self._distribution.non_trainable_variables
+    averages_before = [tf.identity(average) for average in averages]
+    with moments.updating_running_averages(), tf.GradientTape() as tape:
+      outputs = self(inputs, training=True)
+      loss = self.compute_loss(x=inputs, y_pred=outputs)
+      scaled_loss = self.optimizer.scale_loss(loss)
+    gradients = tape.gradient(scaled_loss, weights)
+    loss, *gradients = replicas.mean([loss, *gradients])
+
+    # A step that is not finite changes nothing but the counts of such steps.
+    finite = tf.reduce_all(
+        [tf.reduce_all(tf.math.is_finite(v)) for v in (loss, *gradients)])
+    # The optimizer adds up what the replicas give it.
+    gradients = [gradient / replicas.count() for gradient in gradients]
+    replicas.apply_if(finite, self.optimizer, gradients, weights)
+    for average, before in zip(averages, averages_before):
+      average.assign(tf.where(finite, average, before))
+    skipped = tf.cast(~finite, tf.int64)
+    self.skipped_steps.assign_add(skipped)
+    self.skipped_in_a_row.assign((self.skipped_in_a_row + 1) * skipped)
+
+    loss, outputs = tf.nest.map_structure(
+        lambda value: tf.where(finite, value, tf.zeros_like(value)),
+        (loss, outputs))
+    counted = tf.cast(finite, loss.dtype)
+    rows = tf.cast(tf.shape(inputs['images'])[0], loss.dtype)
+    self._loss_tracker.update_state(loss, sample_weight=rows * counted)
+    return self._for_each_worker(self.compute_metrics(
+        inputs, None, outputs, sample_weight=counted))
 
   def test_step(self, data):
-    return super().test_step((self._pack(data),))
+    return self._for_each_worker(super().test_step((self._pack(data),)))
 
   def predict_step(self, data):
     return super().predict_step((self._pack(data),))
@@ -251,11 +300,13 @@ class FlowModel(keras.Model):
 
   def compute_metrics(self, x, y, y_pred, sample_weight=None):
     """Updates and returns bits/dim and, with a classifier, its error."""
-    self._bits_per_dim.update_state(y_pred['bits_per_dim'])
+    self._bits_per_dim.update_state(
+        y_pred['bits_per_dim'], sample_weight=sample_weight)
     if self.weight_y:
       predicted = tf.argmax(y_pred['class_logits'], -1, tf.int32)
       self._classification_error.update_state(
-          predicted != tf.cast(x['label'], tf.int32))
+          predicted != tf.cast(x['label'], tf.int32),
+          sample_weight=sample_weight)
     return self.get_metrics_result()
 
   def log_prob(self, images, label=None, **conditions):
@@ -369,10 +420,12 @@ class FlowModel(keras.Model):
     # Keras leaves it out; with it, training goes on with the noise it would
     # have had.
     store['noise_seeds'] = self._noise_seeds.state.numpy()
+    store['skipped_steps'] = self.skipped_steps.numpy()
 
   def load_own_variables(self, store):
     store = {name: store[name] for name in store.keys()}
     self._noise_seeds.state.assign(store.pop('noise_seeds'))
+    self.skipped_steps.assign(store.pop('skipped_steps'))
     super().load_own_variables(store)
 
   def get_config(self):

@@ -9,6 +9,8 @@ import threading
 
 import tensorflow as tf
 
+from tfp_glow import replicas
+
 EPSILON = 1e-4
 MOMENTUM = 0.9
 # Glow's program learns a third of each log-scale, so that it learns faster.
@@ -48,7 +50,7 @@ def batch_or_running(values, running_mean, running_variance, momentum,
     running_variance: Variable `[C]`.
     momentum: Python `float`, share of an average that stays at each step.
     training: Python `bool`: statistics of `values` over all axes but the
-      last, or else the averages.
+      last, and over all replicas, or else the averages.
 
   Returns:
     mean: `Tensor` `[C]`.
@@ -57,7 +59,13 @@ def batch_or_running(values, running_mean, running_variance, momentum,
   if not training:
     return (tf.convert_to_tensor(running_mean),
             tf.convert_to_tensor(running_variance))
-  mean, variance = tf.nn.moments(values, list(range(values.shape.rank - 1)))
+  axes = list(range(values.shape.rank - 1))
+  if replicas.count() == 1:
+    mean, variance = tf.nn.moments(values, axes)
+  else:
+    mean, = replicas.mean([tf.reduce_mean(values, axes)])
+    variance, = replicas.mean(
+        [tf.reduce_mean(tf.square(values - mean), axes)])
   if is_updating():
     for average, new in ((running_mean, mean), (running_variance, variance)):
       average.assign(
