@@ -206,6 +206,20 @@ def test_a_sample_depends_on_seed_and_temperature():
   np.testing.assert_array_equal(mixed[1], cold[0])
 
 
+def test_each_level_has_its_own_temperature():
+  model = make_model()
+  latents = model.flow.split_latent(tf.random.stateless_normal(
+      [3, 32], [1, 0]))
+  want = model.decode(model.flow.join_latent([latents[0], .5 * latents[1]]))
+  for temperature in ([[1., .5]], [[1., .5]] * 3):
+    np.testing.assert_array_equal(
+        model.sample(3, temperature, seed=1), want)
+  one_cold = model.sample(3, [[1., .5], [0., 0.], [1., .5]], seed=1)
+  np.testing.assert_array_equal(one_cold[::2], want[::2])
+  np.testing.assert_array_equal(
+      one_cold[1:2], model.sample(1, temperature=0.))
+
+
 def test_keras_file_gives_back_a_working_model(tmp_path):
   model = make_model(num_bits=5, num_classes=3, permutation='lu')
   images, labels = random_images(), np.arange(64) % 3

@@ -384,8 +384,10 @@ class FlowModel(keras.Model):
 
     Args:
       num_samples: Python `int`, how many.
-      temperature: `float` or `[num_samples]`, factor of the latents: lower
-        gives likelier and less varied images. Default value: `1.`.
+      temperature: Factor of the latents: lower gives likelier and less varied
+        images. One number, one for each sample, `[num_samples]`, or one for
+        each sample (or for all) and level, `[num_samples or 1, L]`, in the
+        order of `flow.latent_shapes`. Default value: `1.`.
       label: Integer or integers `[num_samples]`, of a class-conditional
         model. Default value: `None`.
       seed: Python `int` or `None`. Default value: `None`, another each time.
@@ -401,19 +403,27 @@ class FlowModel(keras.Model):
       raise ValueError(
           f'`num_samples` must be a positive integer, got {num_samples!r}.')
     temperature = np.asarray(temperature, self.compute_dtype)
-    if temperature.shape not in ((), (num_samples,)) or (
-        not (temperature >= 0.).all()):
+    sizes = [math.prod(shape) for shape in getattr(
+        self.flow, 'latent_shapes', [(self.num_dims,)])]
+    if temperature.shape not in (
+        (), (num_samples,), (1, len(sizes)), (num_samples, len(sizes))) or (
+            not ((temperature >= 0.) & np.isfinite(temperature)).all()):
       raise ValueError(
-          '`temperature` must be one number, or one for each sample, none '
-          f'negative, got {temperature}.')
+          '`temperature` must be one number, one for each sample, '
+          f'[{num_samples}], or one for each level too, [{num_samples} or 1, '
+          f'{len(sizes)}], finite and not negative, got {temperature} of '
+          f'shape {temperature.shape}.')
+    if temperature.ndim == 2:
+      temperature = np.repeat(temperature, sizes, axis=1)
+    else:
+      temperature = temperature.reshape(-1, 1)
     if seed is None:
       seed = int(np.random.default_rng().integers(2**31))
     noise = tf.random.stateless_normal(
         [num_samples, self.num_dims], [seed, 0], dtype=self.compute_dtype)
     if label is not None:
       label = tf.broadcast_to(label, [num_samples])
-    return self.decode(
-        noise * tf.reshape(temperature, [-1, 1]), label, **conditions)
+    return self.decode(noise * temperature, label, **conditions)
 
   def save_own_variables(self, store):
     super().save_own_variables(store)
@@ -483,7 +493,11 @@ class FlowModel(keras.Model):
 
   @tf.function(reduce_retracing=True, autograph=False)
   def _decode(self, latents, conditions):
-    dequantised = self._distribution.bijector.forward(latents, **conditions)
+    return self._quantise(
+        self._distribution.bijector.forward(latents, **conditions))
+
+  def _quantise(self, dequantised):
+    """uint8 images of what the flow gives."""
     # As in Glow's program: 5 bits of white are 248, and what is beyond is 255.
     values = tf.floor(dequantised) * 2.**(8 - self.num_bits)
     return tf.cast(tf.clip_by_value(values, 0., 255.), tf.uint8)
