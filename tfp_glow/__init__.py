@@ -34,5 +34,4 @@ from tfp_glow.model import FlowModel
 from tfp_glow.nice import NICE
 from tfp_glow.real_nvp import RealNVP
 from tfp_glow.serving import export_saved_model
-
-__version__ = '0.1.0'
+from tfp_glow.version import __version__

@@ -1,0 +1,3 @@
+"""SavedModels that anyone can run."""
+
+from tfp_glow.serving.export import export_saved_model

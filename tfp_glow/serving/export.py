@@ -1,0 +1,115 @@
+"""Writes a model the way TensorFlow Serving expects it."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+
+from absl import logging
+import tensorflow as tf
+
+from tfp_glow.serving import extras
+from tfp_glow.serving import signatures as signatures_lib
+from tfp_glow.serving import versions
+
+
+def export_saved_model(model, directory, directions=None):
+  """Writes a model for TensorFlow Serving, under the next version number.
+
+  Signatures, batch-major, every row independent of the others:
+
+  ```none
+  serving_default, log_prob   images -> log_prob [N], bits_per_dim [N]
+  encode                      images -> latents [N, D]
+  decode                      latents -> images
+  sample                      seed int32 [N, 2], temperature [N] -> images
+  interpolate                 images_a, images_b, weight [N] -> images
+  manipulate                  images, attribute int32 [N], strength [N]
+                              -> images     (where `directions` are given)
+  describe                    row int32 [N], any numbers -> attributes [N, A],
+                              image_shape [N, 3], num_bits [N],
+                              latent_shapes [N, L, 3], num_classes [N],
+                              tfp_glow_version [N], tensorflow_version [N]
+  ```
+
+  Images are uint8 `[N, H, W, C]`. A class-conditional model's signatures, less
+  `describe`, also take `label` int32 `[N]`. Everything is computed in the
+  precision of the weights. What is out of range, not finite or of another
+  shape is refused with `InvalidArgumentError`.
+
+  The version appears whole or not at all. Beside the SavedModel there are
+  `assets/attributes.txt`, the names of the directions, one a line, and in
+  `assets.extra/` a sample `batching_parameters.txt` and, where
+  `tensorflow-serving-api` is installed, `tf_serving_warmup_requests`.
+
+  Args:
+    model: `FlowModel` without conditions other than classes.
+    directory: Path of the folder of all versions.
+    directions: `dict` from attribute names to directions `[D]`, numbered in
+      their order. Default value: `None`.
+
+  Returns:
+    path: Python `str`, `directory/<version>`.
+
+  Raises:
+    ValueError: If the model has a condition that signatures do not carry, or
+      a direction has another size or is not finite, or its name has two lines.
+  """
+  directions = dict(directions or {})
+  surplus = sorted(model.condition_names - {'label'})
+  if surplus:
+    raise ValueError(
+        f'`model` is conditioned by `{surplus[0]}`, which no signature '
+        'carries: only classes can be served.')
+  _check_directions(model, directions)
+  signatures = signatures_lib.Signatures(model, directions)
+  module = tf.Module()
+  module.served_variables = signatures.variables
+
+  def write(path):
+    with tempfile.TemporaryDirectory() as scratch:
+      if directions:
+        names = pathlib.Path(scratch) / 'attributes.txt'
+        names.write_text('\n'.join(directions) + '\n', encoding='utf-8')
+        module.attributes = tf.saved_model.Asset(os.fspath(names))
+      with _without_renaming_messages():
+        tf.saved_model.save(
+            module, path, signatures.concrete_functions(),
+            tf.saved_model.SaveOptions(experimental_custom_gradients=False))
+    extras.write(path, signatures, pathlib.Path(directory).name)
+
+  return versions.publish(directory, write)
+
+
+def _check_directions(model, directions):
+  for name, direction in directions.items():
+    if not name or len(name.splitlines()) > 1:
+      raise ValueError(
+          f'`directions` has the name {name!r}, but one line is needed.')
+    if tuple(direction.shape) != (model.num_dims,):
+      raise ValueError(
+          f'`directions[{name!r}]` has shape {tuple(direction.shape)}, '
+          f'but {(model.num_dims,)} is needed.')
+    if not tf.reduce_all(tf.math.is_finite(
+        tf.cast(direction, model.compute_dtype))):
+      raise ValueError(
+          f'`directions[{name!r}]` has values that are not finite.')
+
+
+@contextlib.contextmanager
+def _without_renaming_messages():
+  """Leaves out a line of all weights that TensorFlow writes at INFO.
+
+  It tells that inputs are renamed; those are the weights, which have no name
+  as inputs, and no caller sees them.
+  """
+
+  def is_other(record):
+    return 'unsupported characters' not in str(record.msg)
+
+  logger = logging.get_absl_logger()
+  logger.addFilter(is_other)
+  try:
+    yield
+  finally:
+    logger.removeFilter(is_other)

@@ -1,0 +1,233 @@
+"""What is served of a model: functions of batches, row by row."""
+
+# The model's own ways from pixels to the flow and back are used as they are.
+# pylint: disable=protected-access
+
+import collections.abc
+import dataclasses
+
+import tensorflow as tf
+
+from tfp_glow import version
+
+# The inputs of each signature; class-conditional models take `label` too.
+INPUTS = {
+    'log_prob': ['images'],
+    'encode': ['images'],
+    'decode': ['latents'],
+    'sample': ['seed', 'temperature'],
+    'interpolate': ['images_a', 'images_b', 'weight'],
+    'manipulate': ['images', 'attribute', 'strength'],
+    'describe': ['row'],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+  """An input's form, and which of its values are refused."""
+
+  shape: tuple[int, ...]  # of a row
+  dtype: tf.DType
+  is_good: collections.abc.Callable[[tf.Tensor], tf.Tensor] | None = None
+  needs: str = ''
+
+  def spec(self, name):
+    return tf.TensorSpec([None, *self.shape], self.dtype, name)
+
+
+class Signatures:
+  """The served functions of a model.
+
+  Flow and inverse are traced once each; every signature calls them.
+  """
+
+  def __init__(self, model, directions):
+    """Makes the functions; `concrete_functions` traces them.
+
+    Args:
+      model: `FlowModel`, without conditions other than classes.
+      directions: `dict` from attribute names to directions `[D]`.
+    """
+    self._model = model
+    self._names = list(directions)
+    self._directions = None
+    dtype = tf.as_dtype(model.compute_dtype)
+    if directions:
+      self._directions = tf.Variable(
+          tf.stack([tf.cast(d, dtype) for d in directions.values()]),
+          trainable=False, name='directions')
+    self._num_classes = None
+    if 'label' in model.condition_names:
+      self._num_classes = model.flow.num_classes
+    self._inputs = self._all_inputs(dtype)
+    # Traced once, and called by name in every signature.
+    labels = [] if self._num_classes is None else [tf.TensorSpec(
+        [None], tf.int32)]
+    self._inverse = tf.function(
+        self._traced_inverse, autograph=False, input_signature=[
+            tf.TensorSpec([None, *model.image_shape], dtype), *labels])
+    self._forward = tf.function(
+        self._traced_forward, autograph=False, input_signature=[
+            tf.TensorSpec([None, model.num_dims], dtype), *labels])
+
+  @property
+  def variables(self):
+    """All that the functions read."""
+    directions = [] if self._directions is None else [self._directions]
+    return [*self._model.distribution.variables, *directions]
+
+  @property
+  def names(self):
+    """The signatures that this model has, less `serving_default`."""
+    return [name for name in INPUTS
+            if name != 'manipulate' or self._directions is not None]
+
+  def input_specs(self, name):
+    """`dict` of the `tf.TensorSpec` of a signature's inputs."""
+    inputs = list(INPUTS[name])
+    if self._num_classes is not None and name != 'describe':
+      inputs.append('label')
+    return {i: self._inputs[i].spec(i) for i in inputs}
+
+  def concrete_functions(self):
+    """`dict` from names to concrete functions, `serving_default` included."""
+    functions = {name: self._function(name) for name in self.names}
+    return {'serving_default': functions['log_prob'], **functions}
+
+  def log_prob(self, images, **label):
+    model = self._model
+    dequantised = model._dequantise(images, model._fixed_noise())
+    latents, log_det = self._inverse(dequantised, *label.values())
+    log_prob = model.distribution.distribution.log_prob(latents) + log_det
+    return {'log_prob': log_prob, 'bits_per_dim': model._bits(log_prob)}
+
+  def encode(self, images, **label):
+    middle = self._model._levels(images) + .5
+    return {'latents': self._inverse(middle, *label.values())[0]}
+
+  def decode(self, latents, **label):
+    dequantised = self._forward(latents, *label.values())
+    return {'images': self._model._quantise(dequantised)}
+
+  def sample(self, seed, temperature, **label):
+    shape = [self._model.num_dims]
+    # Each row from its own seed, whatever it is batched with.
+    noise = tf.map_fn(
+        lambda s: tf.random.stateless_normal(
+            shape, s, dtype=temperature.dtype, alg='philox'),
+        seed, fn_output_signature=tf.TensorSpec(shape, temperature.dtype))
+    return self._decode_finite(noise * temperature[:, None], label)
+
+  def interpolate(self, images_a, images_b, weight, **label):
+    a = self.encode(images_a, **label)['latents']
+    b = self.encode(images_b, **label)['latents']
+    return self._decode_finite(a + weight[:, None] * (b - a), label)
+
+  def manipulate(self, images, attribute, strength, **label):
+    latents = self.encode(images, **label)['latents']
+    directions = tf.gather(self._directions, attribute)
+    return self._decode_finite(
+        latents + strength[:, None] * directions, label)
+
+  def describe(self, row):
+    facts = {
+        'attributes': tf.constant(self._names, tf.string),
+        'image_shape': tf.constant(self._model.image_shape),
+        'num_bits': tf.constant(self._model.num_bits),
+        'latent_shapes': tf.constant(getattr(
+            self._model.flow, 'latent_shapes', [(self._model.num_dims,)])),
+        'num_classes': tf.constant(self._num_classes or 0),
+        'tfp_glow_version': tf.constant(version.__version__),
+        'tensorflow_version': tf.constant(tf.__version__),
+    }
+    return {name: tf.tile(fact[None], [tf.size(row)] + [1] * fact.shape.rank)
+            for name, fact in facts.items()}
+
+  def _traced_inverse(self, dequantised, *label):
+    return self._model.distribution.bijector.inverse_and_log_det(
+        dequantised, **self._conditions(label))
+
+  def _traced_forward(self, latents, *label):
+    return self._model.distribution.bijector.forward(
+        latents, **self._conditions(label))
+
+  def _conditions(self, label):
+    return {'label': label[0]} if label else {}
+
+  def _decode_finite(self, latents, label):
+    # Finite inputs can still be large enough to overflow.
+    finite = self._inputs['latents']
+    return self.decode(
+        _checked('the latents', latents, finite.is_good, finite.needs),
+        **label)
+
+  def _all_inputs(self, dtype):
+    """Every input that a signature may take, by name."""
+    image = _Input(self._model.image_shape, tf.uint8)
+    number = _Input((), dtype, tf.math.is_finite, 'finite')
+    inputs = {
+        'images': image,
+        'images_a': image,
+        'images_b': image,
+        'latents': _Input(
+            (self._model.num_dims,), dtype, tf.math.is_finite, 'finite'),
+        'seed': _Input((2,), tf.int32),
+        'temperature': _Input(
+            (), dtype, lambda t: tf.math.is_finite(t) & (t >= 0.),
+            'finite and not negative'),
+        'weight': number,
+        'strength': number,
+        'attribute': _number_below(len(self._names)),
+        'row': _Input((), tf.int32),
+    }
+    if self._num_classes is not None:
+      inputs['label'] = _number_below(self._num_classes)
+    return inputs
+
+  def _function(self, name):
+    """A concrete function of keyword arguments, which it checks."""
+    specs = self.input_specs(name)
+
+    @tf.function(autograph=False)
+    def function(**inputs):
+      # Loaders in C++ feed whatever shape they are given.
+      inputs = {i: tf.ensure_shape(value, specs[i].shape, name=i)
+                for i, value in inputs.items()}
+      inputs = _checked_rows(inputs)
+      inputs = {
+          i: _checked(f'`{i}`', value, self._inputs[i].is_good,
+                      self._inputs[i].needs)
+          for i, value in inputs.items()}
+      return getattr(self, name)(**inputs)
+
+    return function.get_concrete_function(**specs)
+
+
+def _number_below(count):
+  return _Input((), tf.int32, lambda n: (n >= 0) & (n < count),
+                f'in 0 .. {count - 1}')
+
+
+def _checked(name, value, is_good, needs):
+  """`value`, once every row of it has been seen to be good."""
+  if is_good is None:
+    return value
+  good = is_good(value)
+  good = tf.reduce_all(good, axis=list(range(1, good.shape.rank)))
+  check = tf.debugging.Assert(
+      tf.reduce_all(good),
+      [f'{name} must be {needs}, but not so in these rows:',
+       tf.where(~good)[:, 0]])
+  with tf.control_dependencies([check]):
+    return tf.identity(value)
+
+
+def _checked_rows(inputs):
+  """`inputs`, once they have been seen to have as many rows each."""
+  counts = tf.stack([tf.shape(value)[0] for value in inputs.values()])
+  names = ', '.join(f'`{name}`' for name in inputs)
+  check = tf.debugging.Assert(
+      tf.reduce_all(counts == counts[0]),
+      [f'{names} must have as many rows each, but have:', counts])
+  with tf.control_dependencies([check]):
+    return {name: tf.identity(value) for name, value in inputs.items()}
