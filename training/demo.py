@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_glow
-from training import digits
 from training import histogram
 from training import pictures
+from training.data import digits
 
 _WORKDIR = flags.DEFINE_string(
     'workdir', 'runs/demo', 'Where results go; those of an earlier run are '

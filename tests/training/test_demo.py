@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tfp_glow
 from training import demo
-from training import digits
+from training.data import digits
 
 
 @pytest.fixture(scope='module')

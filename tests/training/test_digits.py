@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from training import digits
+from training.data import digits
 
 
 def test_images_are_uint8_with_labels():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import sklearn.datasets
+import tensorflow_datasets as tfds
 
 
 def load_data(num_held_out=297, seed=0):
@@ -31,3 +32,31 @@ def load_data(num_held_out=297, seed=0):
   order = np.random.default_rng(seed).permutation(len(labels))
   train, held_out = np.split(order, [len(order) - num_held_out])
   return (images[train], labels[train]), (images[held_out], labels[held_out])
+
+
+class Digits(tfds.core.GeneratorBasedBuilder):
+  """The digits as a data set of TFDS, prepared without a network."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First version.'}
+
+  def _info(self):
+    return self.dataset_info_from_configs(
+        description='Handwritten digits of 8x8 pixels, of the UCI repository, '
+                    'as scikit-learn ships them.',
+        homepage='https://archive.ics.uci.edu/dataset/80',
+        features=tfds.features.FeaturesDict({
+            'image': tfds.features.Image(shape=(8, 8, 1)),
+            'label': tfds.features.ClassLabel(num_classes=10)}),
+        supervised_keys=('image', 'label'),
+        disable_shuffling=True)
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # nothing to download
+    train, test = load_data()
+    return {'train': self._generate_examples(*train),
+            'test': self._generate_examples(*test)}
+
+  def _generate_examples(self, images, labels):
+    for row, (image, label) in enumerate(zip(images, labels)):
+      yield row, {'image': image, 'label': label}

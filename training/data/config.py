@@ -1,0 +1,57 @@
+"""The fields that say which images, and how they are prepared."""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config():
+  """All fields, with their defaults.
+
+  A field of a size takes a Python `int`, for squares, or a pair of height and
+  width. What is `None` by default may be left so.
+
+  Returns:
+    config: `ml_collections.ConfigDict` of
+
+      name: Which images: `'digits'` (those of scikit-learn), the name of any
+        image data set of TFDS (`'cifar10'`, `'downsampled_imagenet/32x32'`),
+        `'image_folder:PATH'` or `'npz:PATH'`.
+      train_split: What is trained on, in TFDS's syntax (`'train[:90%]'`).
+        By default `'train'`, or the first 90 % of the only split.
+      eval_split: What is evaluated on. By default `'test'`, or else
+        `'validation'`, or the last 10 % of the only split.
+      channels: `1` makes images grey, `3` makes grey ones RGB; `None` leaves
+        them as they are.
+      crop: What is cut out before resizing: a size, from the centre; or
+        `(top, left, height, width)`; or `'random'`: a window of `image_size`
+        out of the image resized to `shorter_side`, another at each step, and
+        the central one in evaluation. `None` cuts no more than resizing
+        without distortion needs.
+      shorter_side: Where `crop` is `'random'`, to how many pixels the shorter
+        side is resized beforehand; `None` leaves it.
+      image_size: The size to resize to; `None` leaves it.
+      antialias: Whether resizing to fewer pixels averages over all that a new
+        pixel covers; otherwise it interpolates between the nearest four.
+      pad: How many black pixels are added on each side, after resizing.
+      flip: Whether training images are flipped left to right at random.
+      shift: The largest random shift of training images, as a part of either
+        side; what comes in repeats the edge.
+      data_dir: Where TFDS's data sets are; its own default where `None`.
+      cache_dir: Where prepared images are kept; `None` is `tfp_glow` in
+        `$XDG_CACHE_HOME`, which is `~/.cache` where not set.
+  """
+  return ml_collections.ConfigDict({
+      'name': 'digits',
+      'train_split': config_dict.placeholder(str),
+      'eval_split': config_dict.placeholder(str),
+      'channels': config_dict.placeholder(int),
+      'crop': config_dict.placeholder(object),
+      'shorter_side': config_dict.placeholder(int),
+      'image_size': config_dict.placeholder(object),
+      'antialias': True,
+      'pad': 0,
+      'flip': False,
+      'shift': 0.,
+      'data_dir': config_dict.placeholder(str),
+      'cache_dir': config_dict.placeholder(str),
+  })

@@ -1,0 +1,108 @@
+"""Images in a NumPy file."""
+
+import pathlib
+import zipfile
+
+import numpy as np
+import tensorflow as tf
+
+from training.data import sources
+
+# The names of images and labels, by split.
+_LAYOUTS = (
+    {'train': ('train', 'train_labels'), 'test': ('test', 'test_labels')},
+    {'train': ('x_train', 'y_train'), 'test': ('x_test', 'y_test')},
+    {'train': ('images', 'labels')},
+)
+
+
+class Npz(sources.Source):
+  """The arrays of one `.npz` file.
+
+  Images are uint8 `[N, H, W, C]`, or `[N, H, W]` of grey ones, and are called
+  `train` and `test`, or, as in Keras's own files, `x_train` and `x_test`, or
+  `images` where nothing is held out. Labels, integers `[N]`, are
+  `train_labels` and `test_labels`, `y_train` and `y_test`, or `labels`; they
+  may be absent.
+  """
+
+  def __init__(self, path):
+    super().__init__()
+    self.name = f'npz:{path}'
+    self._path = pathlib.Path(path).expanduser()
+    self._arrays = _load(self._path)
+    labels = [labels for _, labels in self._arrays.values()]
+    if all(array is not None for array in labels):
+      num_classes = 1 + max(int(array.max()) for array in labels)
+      self.class_names = [str(label) for label in range(num_classes)]
+
+  @property
+  def splits(self):
+    return {split: len(images) for split, (images, _) in self._arrays.items()}
+
+  def fingerprint(self, rows):
+    stat = self._path.stat()
+    return [str(self._path.resolve()), stat.st_size, stat.st_mtime_ns]
+
+  def examples(self, rows):
+    images = np.concatenate([
+        self._arrays[part.split][0][part.start:part.stop] for part in rows])
+    labels = np.zeros(len(images), np.int32)
+    if self.class_names:
+      labels = np.concatenate([
+          self._arrays[part.split][1][part.start:part.stop] for part in rows])
+    rows = tf.data.Dataset.range(len(images))
+    return rows.map(lambda row: tf.numpy_function(
+        lambda row: (images[row], labels[row]), [row], (tf.uint8, tf.int32)))
+
+
+def _load(path):
+  """Reads and checks the arrays: `{split: (images, labels or None)}`."""
+  if not path.is_file():
+    raise FileNotFoundError(f'`name` is npz:{path}, but there is no such file.')
+  try:
+    with np.load(path) as file:
+      arrays = dict(file)
+  except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    raise ValueError(
+        f'{path} cannot be read: {error}. It must be a file of plain arrays '
+        'that `numpy.savez` wrote.') from error
+  for layout in _LAYOUTS:
+    found = {split: names for split, names in layout.items()
+             if names[0] in arrays}
+    if 'train' in found:
+      return {split: _checked(path, arrays, *names)
+              for split, names in found.items()}
+  raise ValueError(
+      f'{path} has the arrays {", ".join(arrays) or "(none)"}; needed are '
+      'images called `train` (and `test`), `x_train` (and `x_test`), or '
+      '`images`.')
+
+
+def _checked(path, arrays, name, label_name):
+  images = arrays[name]
+  if images.dtype != np.uint8:
+    raise ValueError(
+        f'`{name}` of {path} is {images.dtype}; it must be uint8, from 0 to '
+        '255.')
+  if images.ndim == 3:
+    images = images[..., None]
+  if images.ndim != 4 or images.shape[-1] not in (1, 3):
+    raise ValueError(
+        f'`{name}` of {path} has the shape {list(images.shape)}; it must be '
+        '[N, H, W, C] with C 1 or 3, or [N, H, W].')
+  if label_name not in arrays:
+    return images, None
+  labels = arrays[label_name]
+  if labels.shape == (len(images), 1):
+    labels = labels[:, 0]
+  if labels.shape != images.shape[:1] or labels.dtype.kind not in 'iu':
+    raise ValueError(
+        f'`{label_name}` of {path} is {labels.dtype} '
+        f'{list(labels.shape)}; it must be integers [{len(images)}], one for '
+        f'each image of `{name}`.')
+  if labels.size and labels.min() < 0:
+    raise ValueError(
+        f'`{label_name}` of {path} has the label {labels.min()}; labels start '
+        'at 0.')
+  return images, labels.astype(np.int32)

@@ -1,0 +1,181 @@
+"""Batches of prepared images."""
+
+import numpy as np
+import tensorflow as tf
+
+from training.data import augmentation
+from training.data import preparation
+from training.data import sources
+from training.data import store as store_lib
+from training.data import tfds_source
+from training.data.npz import Npz
+
+_EVALUATION_SEED = 0
+
+
+class Data:
+  """Images to train on and to evaluate; made by `open`.
+
+  Attributes:
+    image_shape: `(H, W, C)`.
+    num_classes: Python `int`, or `None` where images have no labels.
+    class_names: List of Python `str`, or `None`.
+    num_train: Python `int`, how many images there are to train on.
+    num_eval: Python `int`, how many there are to evaluate on.
+  """
+
+  def __init__(self, config, class_names, train, evaluation):
+    self._config = config
+    self._train = train
+    self._eval = evaluation
+    self.class_names = class_names
+    self.num_classes = len(class_names) if class_names else None
+    self.num_train = len(train)
+    self.num_eval = len(evaluation)
+    *size, channels = (int(side) for side in train.shapes[0])
+    if config.crop == 'random':
+      size = preparation.pair(config.image_size)
+    self.image_shape = (*size, channels)
+
+  def train_batches(self, batch_size, seed, start_step=0):
+    """An endless stream of batches to train on.
+
+    Every image comes once an epoch, in an order of its own, and a batch may
+    have the end of one epoch and the start of the next. The stream depends on
+    nothing but the configuration, the batch size and the seed: its element `k`
+    is the same in every process and whatever step it was started at.
+
+    Args:
+      batch_size: Python `int`, of all replicas together.
+      seed: Python `int`, not negative, of orders and augmentation.
+      start_step: Python `int`, how many batches to leave out at the start.
+        Default value: `0`.
+
+    Returns:
+      batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
+        with labels, int32 `[B]`.
+
+    Raises:
+      ValueError: If there are fewer images than `batch_size`.
+    """
+    self._check_count('batch_size', batch_size)
+    num_train = self.num_train
+    order_seed, key = np.random.SeedSequence(seed).generate_state(
+        2, np.uint64).view(np.int64)
+    first = start_step * batch_size
+
+    def permutation(epoch):
+      return tf.data.Dataset.from_tensor_slices(
+          tf.random.experimental.stateless_shuffle(
+              tf.range(num_train, dtype=tf.int64), [order_seed, epoch]))
+
+    def load(positions, rows):
+      uniform = augmentation.draw(
+          tf.constant([key.view(np.uint64)]), positions[0], batch_size)
+      images, labels = self._read(
+          self._train, rows, augmentation.windows(uniform))
+      images = augmentation.augment(images, uniform, self._config)
+      return images if labels is None else (images, labels)
+
+    epochs = tf.data.Dataset.range(first // num_train, tf.int64.max)
+    batches = epochs.flat_map(permutation).skip(first % num_train)
+    batches = batches.enumerate(first).batch(batch_size, drop_remainder=True)
+    batches = batches.map(load, tf.data.AUTOTUNE, deterministic=True)
+    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+
+  def eval_batches(self, batch_size, max_examples=None):
+    """The images to evaluate on, once, in a fixed order.
+
+    Args:
+      batch_size: Python `int`. The last batch may be smaller.
+      max_examples: Python `int`, how many to use: always the same ones,
+        chosen at random from all. Default value: `None`, which uses all.
+
+    Returns:
+      batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
+        with labels, int32 `[B]`.
+    """
+    rows = np.arange(self.num_eval)
+    if max_examples is not None and max_examples < self.num_eval:
+      chosen = np.random.default_rng(_EVALUATION_SEED).choice(
+          self.num_eval, max_examples, replace=False)
+      rows = np.sort(chosen)
+
+    def load(rows):
+      centre = tf.fill(tf.shape(rows), .5)
+      images, labels = self._read(self._eval, rows, (centre, centre))
+      return images if labels is None else (images, labels)
+
+    batches = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+    batches = batches.map(load, tf.data.AUTOTUNE, deterministic=True)
+    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+
+  def train_examples(self, count, seed):
+    """Some images as training sees them, to initialise a model from.
+
+    Args:
+      count: Python `int`, of different images.
+      seed: Python `int`, not negative.
+
+    Returns:
+      examples: Images, uint8 `[count, H, W, C]`, or a pair with labels, int32
+        `[count]`.
+
+    Raises:
+      ValueError: If there are fewer than `count`.
+    """
+    self._check_count('count', count)
+    return next(self.train_batches(count, seed).as_numpy_iterator())
+
+  def _check_count(self, argument, count):
+    if not 0 < count <= self.num_train:
+      raise ValueError(
+          f'`{argument}` is {count}, but there are {self.num_train} images to '
+          f'train on: it must be between 1 and {self.num_train}.')
+
+  def _read(self, store, rows, windows):
+    def read(rows, down, right):
+      return store.read(rows, self.image_shape, down, right)
+
+    images, labels = tf.numpy_function(
+        read, [rows, *windows], (tf.uint8, tf.int32), stateful=False)
+    images = tf.ensure_shape(images, (*rows.shape, *self.image_shape))
+    if self.class_names is None:
+      return images, None
+    return images, tf.ensure_shape(labels, rows.shape)
+
+
+def open(config, download=False):
+  """Opens the images that a configuration names, and prepares them once.
+
+  Args:
+    config: The fields of `get_config`.
+    download: Python `bool`, whether what is missing may be downloaded.
+      Default value: `False`.
+
+  Returns:
+    data: `Data`.
+  """
+  source = _source(config, download)
+  stores = []
+  for argument, default in zip(('train_split', 'eval_split'),
+                               sources.default_splits(source)):
+    rows = sources.select(source, argument, config[argument] or default)
+    stores.append(store_lib.open_store(source, argument, rows, config))
+  return Data(config, source.class_names, *stores)
+
+
+def _source(config, download):
+  kind, _, path = config.name.partition(':')
+  if kind == 'npz':
+    return Npz(path)
+  return tfds_source.open_tfds(
+      config.name, config.data_dir, store_lib.cache_dir(config), download)
+
+
+def _with_options(batches):
+  options = tf.data.Options()
+  options.deterministic = True
+  options.experimental_distribute.auto_shard_policy = (
+      tf.data.experimental.AutoShardPolicy.DATA)
+  return batches.with_options(options)
