@@ -29,7 +29,9 @@ from tfp_glow.checkpoints import save_openai_glow
 from tfp_glow.glow import Glow
 from tfp_glow.latent import attribute_direction
 from tfp_glow.latent import interpolate
+from tfp_glow.latent import manifold
 from tfp_glow.latent import manipulate
+from tfp_glow.latent import resample_levels
 from tfp_glow.model import FlowModel
 from tfp_glow.nice import NICE
 from tfp_glow.real_nvp import RealNVP

@@ -1,34 +1,54 @@
-"""What one does with latents: interpolate, and move along attributes."""
+"""What one does with latents: interpolate, move along attributes, resample."""
+
+import math
 
 import numpy as np
 import tensorflow as tf
 
+METHODS = ('linear', 'spherical')
+# Where the sine of an angle is below this, the arc is taken to be straight.
+_MIN_SINE = 1e-4
 
-def interpolate(model, a, b, num_steps, **conditions):
-  """Images on the straight lines between the latents of two batches.
+
+def interpolate(model, a, b, num_steps, method='linear', **conditions):
+  """Images on the lines or arcs between the latents of two batches.
 
   ```none
-  image[s] = decode((1 - w) encode(a) + w encode(b)),   w = s / (num_steps - 1)
+  linear      z = (1 - w) z_a + w z_b                   w = s / (num_steps - 1)
+  spherical   z = (sin((1 - w) t) z_a + sin(w t) z_b) / sin(t)
+              t  the angle between z_a and z_b
+  image[s] = decode(z)
   ```
+
+  Halfway along a straight line between two normal latents of many dimensions,
+  the length is 0.7 of theirs, as of a sample at a temperature of 0.7; along the
+  arc it stays theirs. Where the angle is 0 or 180 degrees, the line is taken.
 
   Args:
     model: `FlowModel`.
     a: uint8 images `[N, H, W, C]`, where the lines begin.
     b: uint8 images `[N, H, W, C]`, where they end.
     num_steps: Python `int`, at least 2, images on each line, ends included.
+    method: Python `str`, `'linear'` (as in [1]) or `'spherical'` (as in [2]).
+      Default value: `'linear'`.
     **conditions: Conditions of the model, by name, batch-major.
 
   Returns:
     images: uint8 `Tensor` `[N, num_steps, H, W, C]`.
 
   Raises:
-    ValueError: If shapes differ, or there are fewer than two steps.
+    ValueError: If shapes differ, there are fewer than two steps, or `method`
+      has no such name.
 
   #### References
 
   [1]: Kingma and Dhariwal. Glow. 2018. Section 6, Figure 5.
        https://arxiv.org/abs/1807.03039
+  [2]: White. Sampling Generative Networks. 2016. Section 2.1.
+       https://arxiv.org/abs/1609.04468
   """
+  if method not in METHODS:
+    raise ValueError(f'`method` must be one of {METHODS}, got {method!r}.')
   if num_steps < 2:
     raise ValueError(f'`num_steps` must be at least 2, got {num_steps}.')
   a, b = np.asarray(a), np.asarray(b)
@@ -39,30 +59,122 @@ def interpolate(model, a, b, num_steps, **conditions):
   end = model.encode(b, **conditions)[:, None]
   weights = tf.cast(
       tf.linspace(0., 1., num_steps)[None, :, None], start.dtype)
-  return _decode_steps(model, start + weights * (end - start), conditions)
+  between = _spherical if method == 'spherical' else _linear
+  return _decode_steps(model, between(start, end, weights), conditions)
+
+
+def manifold(model, images, num_steps=8, **conditions):
+  """Images on a closed surface through the latents of four.
+
+  ```none
+  z[i, j] = cos(p_i) (cos(p_j) z_1 + sin(p_j) z_2)
+          + sin(p_i) (cos(p_j) z_3 + sin(p_j) z_4),   p_i = 2 pi i / num_steps
+  ```
+
+  Args:
+    model: `FlowModel`.
+    images: uint8 `[4, H, W, C]`.
+    num_steps: Python `int`, at least 1, images along each direction. If it is
+      a multiple of 4, the four are among them: the first at `[0, 0]`, the
+      others a quarter of the way round. Default value: `8`.
+    **conditions: Conditions of the model, by name, one row for all: `[1, ...]`.
+
+  Returns:
+    images: uint8 `Tensor` `[num_steps, num_steps, H, W, C]`.
+
+  Raises:
+    ValueError: If there are not four images, or `num_steps` is not positive.
+
+  #### References
+
+  [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
+       2016. Equation 19, Figure 6. https://arxiv.org/abs/1605.08803
+  """
+  if num_steps < 1:
+    raise ValueError(f'`num_steps` must be at least 1, got {num_steps}.')
+  if len(images) != 4:
+    raise ValueError(f'`images` must be four, got {len(images)}.')
+  conditions = {k: tf.repeat(v, 4, axis=0) for k, v in conditions.items()}
+  latents = model.encode(images, **conditions)
+  angles = 2. * math.pi * np.arange(num_steps) / num_steps
+  circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+  grid = tf.einsum(
+      'ia,jb,abd->ijd', circle.astype(latents.dtype.as_numpy_dtype),
+      circle.astype(latents.dtype.as_numpy_dtype),
+      tf.reshape(latents, [2, 2, -1]))
+  repeated = {k: tf.repeat(v[:1], num_steps, axis=0)
+              for k, v in conditions.items()}
+  return _decode_steps(model, grid, repeated)
+
+
+def resample_levels(model, images, levels, temperature=1., seed=None,
+                    **conditions):
+  """Images with the latents of some levels drawn anew: what the others hold.
+
+  Args:
+    model: `FlowModel` of a flow that has `latent_shapes`.
+    images: uint8 `[N, H, W, C]`.
+    levels: Python `int`s, the levels to draw anew; 0 is the first, of the
+      finest detail, and -1 the last. The others stay.
+    temperature: Python `float`, factor of what is drawn. Default value: `1.`.
+    seed: Python `int` or `None`. Default value: `None`, another each time.
+    **conditions: Conditions of the model, by name, batch-major.
+
+  Returns:
+    images: uint8 `Tensor` `[N, H, W, C]`.
+
+  Raises:
+    ValueError: If there is no such level, or the temperature is negative.
+
+  #### References
+
+  [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
+       2016. Section 4.2 and its appendix on compression.
+       https://arxiv.org/abs/1605.08803
+  """
+  if not 0. <= temperature < math.inf:
+    raise ValueError(
+        f'`temperature` must be finite and not negative, got {temperature}.')
+  parts = model.flow.split_latent(model.encode(images, **conditions))
+  for level in levels:
+    if level not in range(-len(parts), len(parts)):
+      raise ValueError(
+          f'`levels` has {level}, but the flow has {len(parts)}: '
+          f'0 .. {len(parts) - 1}, or counted from the last, '
+          f'-1 .. {-len(parts)}.')
+  if seed is None:
+    seed = int(np.random.default_rng().integers(2**31))
+  for level in {level % len(parts) for level in levels}:
+    parts[level] = temperature * tf.random.stateless_normal(
+        tf.shape(parts[level]), [seed, level], dtype=parts[level].dtype)
+  return model.decode(model.flow.join_latent(parts), **conditions)
 
 
 def attribute_direction(model, positives, negatives, batch_size=256,
                         positive_conditions=None, negative_conditions=None):
   """Difference of the mean latents of images with and without an attribute.
 
+  Images are read a batch at a time, each once, so that there may be any number.
+
   Args:
     model: `FlowModel`.
     positives: uint8 images `[N, H, W, C]` that have it, or an iterable of
-      batches of them.
-    negatives: uint8 images `[M, H, W, C]` that do not, or an iterable of
-      batches.
-    batch_size: Python `int`, images encoded at once. Default value: `256`.
-    positive_conditions: `dict` of conditions of `positives`, batch-major.
-      Default value: `None`.
-    negative_conditions: `dict` of conditions of `negatives`, batch-major.
-      Default value: `None`.
+      batches of what `FlowModel.fit` takes: images, `(images, labels)`, or
+      `(images, {condition: value})`; a `tf.data.Dataset`, say.
+    negatives: uint8 images `[M, H, W, C]` that do not, or such an iterable.
+    batch_size: Python `int`, how many images of an array are encoded at once.
+      Default value: `256`.
+    positive_conditions: `dict` of conditions of `positives`, batch-major, if
+      that is an array. Default value: `None`.
+    negative_conditions: `dict` of conditions of `negatives`, batch-major, if
+      that is an array. Default value: `None`.
 
   Returns:
     direction: `Tensor` `[D]`.
 
   Raises:
-    ValueError: If a group is empty.
+    ValueError: If a group is empty, or conditions are given beside an
+      iterable.
 
   #### References
 
@@ -120,20 +232,47 @@ def _decode_steps(model, latents, conditions):
   return tf.reshape(images, [num_rows, num_steps, *images.shape[1:]])
 
 
+def _linear(start, end, weights):
+  return start + weights * (end - start)
+
+
+def _spherical(start, end, weights):
+  def unit(latents):
+    return tf.math.l2_normalize(latents, axis=-1)
+
+  cosine = tf.reduce_sum(unit(start) * unit(end), axis=-1, keepdims=True)
+  angle = tf.acos(tf.clip_by_value(cosine, -1., 1.))
+  sine = tf.sin(angle)
+  is_straight = sine < _MIN_SINE
+  sine = tf.where(is_straight, tf.ones_like(sine), sine)
+  arc = (tf.sin((1. - weights) * angle) * start +
+         tf.sin(weights * angle) * end) / sine
+  return tf.where(is_straight, _linear(start, end, weights), arc)
+
+
 def _mean_latent(model, argument, images, batch_size, conditions):
-  if hasattr(images, 'shape'):
-    starts = range(0, images.shape[0], batch_size)
-    batches = [(images[i:i + batch_size],
-                {k: v[i:i + batch_size] for k, v in conditions.items()})
-               for i in starts]
-  else:
-    batches = ((batch, {}) for batch in images)
   # In float64, so that many images do not lose the last ones' digits.
   total, count = tf.zeros([model.num_dims], tf.float64), 0
-  for batch, seen in batches:
-    total += tf.reduce_sum(
-        tf.cast(model.encode(batch, **seen), tf.float64), axis=0)
-    count += len(batch)
+  for batch in _batches(model, argument, images, batch_size, conditions):
+    latents = model.encode(**batch)
+    total += tf.reduce_sum(tf.cast(latents, tf.float64), axis=0)
+    count += len(latents)
   if not count:
     raise ValueError(f'`{argument}` is empty: at least one image is needed.')
   return tf.cast(total / count, model.compute_dtype)
+
+
+def _batches(model, argument, images, batch_size, conditions):
+  """`dict`s of images and conditions, one batch at a time."""
+  if not hasattr(images, 'shape'):
+    if conditions:
+      raise ValueError(
+          f'`{argument[:-1]}_conditions` is given, but `{argument}` is an '
+          'iterable: let that yield (images, {name: condition}).')
+    for batch in images:
+      yield model._pack(batch)  # pylint: disable=protected-access
+    return
+  for start in range(0, images.shape[0], batch_size):
+    batch = slice(start, start + batch_size)
+    yield {'images': images[batch],
+           **{k: v[batch] for k, v in conditions.items()}}
