@@ -128,6 +128,16 @@ class FlowModel(keras.Model):
     return self._distribution
 
   @property
+  def training_state(self):
+    """List of `tf.Variable`: what training goes on from, beside the weights.
+
+    The state of the dequantisation noise, the number of steps skipped because
+    they were not finite, and how many of them were the last ones in a row.
+    """
+    return [self._noise_seeds.state.value, self.skipped_steps,
+            self.skipped_in_a_row]
+
+  @property
   def condition_names(self):
     """`frozenset` of the keyword arguments that condition the flow."""
     return self._distribution.bijector.condition_names - {'training'}

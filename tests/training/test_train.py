@@ -1,0 +1,112 @@
+"""Training: to the end, killed and started again, and what goes wrong."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training import checkpoints
+from training import metrics
+
+REPOSITORY = os.path.join(os.path.dirname(__file__), '..', '..')
+
+
+def start(workdir, *arguments, environment=(), **kwargs):
+  """Starts the driver; see its docstring."""
+  return subprocess.Popen(
+      [sys.executable, '-m', 'tests.training.driver', str(workdir),
+       *arguments],
+      cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT, env={**os.environ, **dict(environment)},
+      **kwargs)
+
+
+def run(workdir, *arguments, code=0, **kwargs):
+  """Runs the driver to its end and returns what it printed."""
+  process = start(workdir, *arguments, **kwargs)
+  output, _ = process.communicate(timeout=300)
+  assert process.returncode == code, output
+  return output
+
+
+def values(workdir, step):
+  """Every value of a checkpoint, by name."""
+  reader = tf.train.load_checkpoint(f'{workdir}/checkpoints/step-{step}')
+  return {name: reader.get_tensor(name)
+          for name in reader.get_variable_to_shape_map()
+          if 'CHECKPOINTABLE' not in name and 'save_counter' not in name}
+
+
+def assert_same_values(one, two):
+  assert one.keys() == two.keys() and len(one) > 20
+  for name, value in one.items():
+    np.testing.assert_array_equal(value, two[name], err_msg=name)
+
+
+def scalars(workdir):
+  """The lines of metrics.jsonl, less what the clock decides."""
+  return [{k: v for k, v in line.items() if k != 'images_per_second'}
+          for line in metrics.read(workdir)]
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """A run that was never killed."""
+  workdir = tmp_path_factory.mktemp('whole')
+  run(workdir)
+  return workdir
+
+
+def test_a_run_leaves_what_it_should(whole):
+  lines = metrics.read(whole)
+  assert [line['step'] for line in lines] == [2, 4, 6, 8, 10, 12]
+  evaluated = [line for line in lines if 'eval_bits_per_dim' in line]
+  assert [line['step'] for line in evaluated] == [4, 8, 12]
+  assert (evaluated[-1]['eval_bits_per_dim'] <
+          evaluated[0]['eval_bits_per_dim'] - .1)
+  assert evaluated[0]['eval_bits_per_dim_error'] > 0.
+  assert {'latent_mean_0', 'latent_std_0'} <= set(evaluated[0])
+  assert sorted(os.listdir(whole / 'pictures')) == [
+      f'{name}_{step:07d}.png' for name in ('reconstructions', 'samples')
+      for step in (4, 8, 12)]
+  assert checkpoints.steps(whole / 'checkpoints') == [8, 10, 12]
+  assert os.listdir(whole / 'tensorboard')
+
+
+@pytest.mark.parametrize('moments', [
+    ['step:1', 'writing:6', 'step:11'],
+    pytest.param(['step:2', 'step:3', 'evaluated:4', 'writing:4', 'writing:2',
+                  'step:7', 'writing:10', 'step:12', 'writing:12'],
+                 marks=pytest.mark.slow)])
+def test_a_killed_run_ends_as_if_never_killed(moments, whole, tmp_path):
+  for moment in moments:
+    run(tmp_path, moment, code=-signal.SIGKILL)
+  run(tmp_path)
+  assert_same_values(values(tmp_path, 12), values(whole, 12))
+  assert scalars(tmp_path) == scalars(whole)
+  assert not [name for name in os.listdir(tmp_path / 'checkpoints')
+              if 'temp' in name]
+
+
+def test_a_full_disk_does_not_end_the_run_nor_the_last_good_checkpoint(
+    tmp_path):
+  run(tmp_path, '--config.steps=2')
+  size = max(entry.stat().st_size
+             for entry in os.scandir(tmp_path / 'checkpoints'))
+
+  def fill_up():
+    # From here on no file can get as large as a checkpoint.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))
+
+  output = run(tmp_path, '--config.steps=4', '--config.eval_every=100',
+               code=1, preexec_fn=fill_up)
+  assert 'No checkpoint could be written at step 4' in output
+  assert 'the last good one is that of step 2' in output
+  assert checkpoints.steps(tmp_path / 'checkpoints') == [2]
+  run(tmp_path, '--config.steps=4')
+  assert checkpoints.steps(tmp_path / 'checkpoints') == [2, 4]

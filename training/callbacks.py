@@ -1,0 +1,194 @@
+"""What happens beside the steps of training."""
+
+import pathlib
+import time
+
+from absl import logging
+import keras
+import numpy as np
+import tqdm
+
+from training import evaluation
+from training import pictures
+from training import runs
+
+_COLUMNS = 8
+# How often a step is waited for to see whether it was finite.
+_STEPS_BETWEEN_LOOKS = 10
+_ADVICE = """\
+{count} steps in a row were not finite, so that training has stopped at step \
+{step}. The weights are those of the last finite step; the last checkpoint is \
+of step {checkpoint}. What helps, most often first: a lower \
+`optimizer.learning_rate`, gradients clipped harder (`optimizer.clip`), a \
+longer warm-up (`optimizer.warmup_images`), initialisation from more images \
+(`initial_images`), networks in float32 (`model.mixed_bfloat16`), and a look \
+at the data for images of one colour."""
+
+
+class NotFiniteError(RuntimeError):
+  """Too many steps in a row were not finite."""
+
+
+class Progress(keras.callbacks.Callback):
+  """A bar with bits/dim, images per second and the time left."""
+
+  def __init__(self, step, steps, batch_size):
+    super().__init__()
+    self._bar = tqdm.tqdm(
+        total=steps * batch_size, initial=step * batch_size, unit=' images',
+        dynamic_ncols=True, smoothing=.05)
+    self._batch_size = batch_size
+
+  def on_train_batch_end(self, batch, logs=None):
+    # `update` says whether it has drawn; values are fetched only then.
+    if self._bar.update(self._batch_size):
+      self._bar.set_postfix_str(
+          f'{float(logs["bits_per_dim"]):.3f} bits/dim', refresh=False)
+
+  def on_train_end(self, logs=None):
+    self._bar.close()
+
+
+class StopWhenNotFinite(keras.callbacks.Callback):
+  """Logs steps that were skipped, and stops when there are too many."""
+
+  def __init__(self, step, max_in_a_row, checkpoint):
+    """Takes where training starts.
+
+    Args:
+      step: Python `int`, steps that have been trained.
+      max_in_a_row: Python `int`, how many may be skipped in a row.
+      checkpoint: Callable that returns the step of the last checkpoint.
+    """
+    super().__init__()
+    self._step = step
+    self._max_in_a_row = max_in_a_row
+    self._checkpoint = checkpoint
+
+  def on_train_begin(self, logs=None):
+    self._skipped = int(self.model.skipped_steps)
+
+  def on_train_batch_end(self, batch, logs=None):
+    self._step += 1
+    if self._step % _STEPS_BETWEEN_LOOKS == 0:
+      self._look()
+
+  def on_epoch_end(self, epoch, logs=None):
+    self._look()
+
+  def _look(self):
+    skipped = int(self.model.skipped_steps)
+    if skipped > self._skipped:
+      logging.warning(
+          '%d of the steps before step %d were not finite and were skipped, '
+          '%d in all.', skipped - self._skipped, self._step, skipped)
+    self._skipped = skipped
+    in_a_row = int(self.model.skipped_in_a_row)
+    if in_a_row > self._max_in_a_row:
+      raise NotFiniteError(_ADVICE.format(
+          count=in_a_row, step=self._step, checkpoint=self._checkpoint()))
+
+
+class Evaluate(keras.callbacks.Callback):
+  """Measures and draws the model as training goes on."""
+
+  def __init__(self, config, data, log, workdir):
+    """Takes what is evaluated on and where results go.
+
+    Args:
+      config: The fields of `config.get_config`.
+      data: `data.Data`.
+      log: `metrics.Log`.
+      workdir: Python `str`, where pictures go.
+    """
+    super().__init__()
+    self._config = config
+    self._data = data
+    self._log = log
+    self._folder = pathlib.Path(workdir) / 'pictures'
+    self._folder.mkdir(parents=True, exist_ok=True)
+
+  def on_epoch_begin(self, epoch, logs=None):
+    self._start = time.monotonic()
+
+  def on_epoch_end(self, epoch, logs=None):
+    steps = self._config.checkpoint_every
+    seconds = time.monotonic() - self._start
+    scalars = {
+        'train_bits_per_dim': logs['bits_per_dim'],
+        'train_loss': logs['loss'],
+        'images_per_second': steps * self._config.batch_size / seconds,
+        'learning_rate': float(self.model.optimizer.learning_rate),
+        'skipped_steps': int(self.model.skipped_steps),
+    }
+    step = (epoch + 1) * steps
+    if step % self._config.eval_every == 0 or step >= self._config.steps:
+      with runs.evaluated_weights(self.model):
+        scalars.update(self.evaluate(step))
+    self._log.scalars(step, scalars)
+
+  def evaluate(self, step):
+    """Measures, draws, and returns the scalars."""
+    batch_size = self._config.batch_size
+    batches = self._data.eval_batches(batch_size, self._config.eval_images)
+    mean, error = evaluation.mean_and_error(
+        evaluation.bits_per_dim(self.model, batches))
+    images, conditions = evaluation.unpack(self.model, next(iter(batches)))
+    self._draw_samples(step)
+    self._draw_reconstructions(step, images, conditions)
+    return {
+        'eval_bits_per_dim': mean,
+        'eval_bits_per_dim_error': error,
+        **evaluation.latent_statistics(self.model, images, **conditions),
+    }
+
+  def _draw_samples(self, step):
+    """The same latents each time, so that one sees them change."""
+    temperatures = self._config.temperatures
+    classes = self._data.num_classes
+    rows, names = [], []
+    for temperature in temperatures:
+      label = None
+      if 'label' in self.model.condition_names:
+        label = np.arange(2 * _COLUMNS) % classes
+      samples = self.model.sample(
+          2 * _COLUMNS, temperature=temperature, label=label,
+          seed=self._config.seed)
+      rows.extend(np.split(samples.numpy(), 2))
+      names.extend([f'{temperature:g}', ''])
+    self._save('samples', step, rows, names)
+
+  def _draw_reconstructions(self, step, images, conditions):
+    images = images[:_COLUMNS]
+    conditions = {k: v[:_COLUMNS] for k, v in conditions.items()}
+    decoded = self.model.decode(
+        self.model.encode(images, **conditions), **conditions)
+    self._save('reconstructions', step, [images, decoded],
+               ['image', 'decoded'])
+
+  def _save(self, name, step, rows, names):
+    path = self._folder / f'{name}_{step:07d}.png'
+    pictures.save_grid(path, np.stack(rows), names)
+    self._log.image(step, name, path)
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+  """Writes a checkpoint at the end of each of Keras's epochs."""
+
+  def __init__(self, checkpoints, steps_per_epoch):
+    """Takes `checkpoints.Checkpoints` and the length of an epoch."""
+    super().__init__()
+    self._checkpoints = checkpoints
+    self._steps_per_epoch = steps_per_epoch
+    self.error = None
+
+  def on_epoch_end(self, epoch, logs=None):
+    step = (epoch + 1) * self._steps_per_epoch
+    self.error = self._checkpoints.save(step)
+    if self.error is not None:
+      kept = self._checkpoints.steps()
+      logging.error(
+          'No checkpoint could be written at step %d; the last good one is '
+          'that of step %s. Training goes on. %s', step,
+          kept[-1] if kept else 'none', self.error)
+

@@ -1,0 +1,135 @@
+"""The model and the optimizer of a recipe."""
+
+import math
+
+import keras
+
+import tfp_glow
+
+_OPTIMIZERS = {
+    'adam': keras.optimizers.Adam,
+    'adamax': keras.optimizers.Adamax,
+    'sgd': keras.optimizers.SGD,
+}
+_NOT_OF_THE_FLOW = ('system', 'num_bits', 'preprocessing', 'class_conditional',
+                    'weight_y', 'mixed_bfloat16')
+
+
+def build(config, image_shape, num_classes):
+  """Builds the model of a recipe.
+
+  Args:
+    config: The fields of `config.get_config`.
+    image_shape: `(H, W, C)`, of the data.
+    num_classes: Python `int`, of the data, or `None`.
+
+  Returns:
+    model: `FlowModel`, not initialised and not compiled.
+
+  Raises:
+    ValueError: If a field does not fit the others or the data.
+  """
+  fields = config.model
+  if fields.class_conditional and fields.system != 'glow':
+    raise ValueError(
+        "`model.class_conditional` is True, but only the system 'glow' is "
+        f'told classes, and this is {fields.system!r}.')
+  if fields.class_conditional and num_classes is None:
+    raise ValueError(
+        f'`model.class_conditional` is True, but {config.data.name!r} has no '
+        'classes.')
+  arguments = {name: value for name, value in fields.items()
+               if name not in _NOT_OF_THE_FLOW}
+  policy = keras.config.dtype_policy()
+  keras.config.set_dtype_policy(
+      'mixed_bfloat16' if fields.mixed_bfloat16 else 'float32')
+  try:
+    if fields.system == 'glow':
+      flow = tfp_glow.Glow(
+          image_shape,
+          num_classes=num_classes if fields.class_conditional else None,
+          classifier=fields.weight_y > 0., seed=config.seed, **arguments)
+    elif fields.system == 'real_nvp':
+      flow = tfp_glow.RealNVP(image_shape, seed=config.seed, **arguments)
+    else:
+      flow = tfp_glow.NICE(
+          math.prod(image_shape), seed=config.seed, **arguments)
+    model = tfp_glow.FlowModel(
+        flow, num_bits=fields.num_bits, preprocessing=fields.preprocessing,
+        image_shape=image_shape, weight_y=fields.weight_y, seed=config.seed)
+  finally:
+    keras.config.set_dtype_policy(policy)
+  _penalise_scales(model, config.optimizer.scale_l2)
+  return model
+
+
+def compile_model(model, config):
+  """Gives a model the optimizer of its recipe, in its strategy's scope.
+
+  Args:
+    model: `FlowModel`.
+    config: The fields of `config.get_config`.
+
+  Raises:
+    ValueError: If a field has no such value, or does not work with another.
+  """
+  replicas = model.distribute_strategy.num_replicas_in_sync
+  if replicas > 1 and config.jit_compile:
+    raise ValueError(
+        f'`jit_compile` is True, but there are {replicas} replicas: XLA does '
+        'not compile a step that several share. Set it to False.')
+  if replicas > 1 and config.optimizer.accumulate > 1:
+    raise ValueError(
+        f'`optimizer.accumulate` is {config.optimizer.accumulate}, but there '
+        f'are {replicas} replicas, for which Keras has no accumulation. Set '
+        'it to 1.')
+  model.compile(_optimizer(config, replicas), jit_compile=config.jit_compile)
+  model.optimizer.build(model.trainable_weights)
+
+
+def _optimizer(config, replicas):
+  fields = config.optimizer
+  if fields.name not in _OPTIMIZERS:
+    raise ValueError(
+        f'`optimizer.name` is {fields.name!r}, but one of '
+        f'{sorted(_OPTIMIZERS)} is needed.')
+  arguments = {}
+  if fields.name != 'sgd':
+    arguments = {'beta_1': fields.beta_1, 'beta_2': fields.beta_2,
+                 'epsilon': fields.epsilon}
+  if fields.clip is not None:
+    # Each replica gives the optimizer its part of the gradient of all.
+    arguments['global_clipnorm'] = fields.clip / replicas
+  if fields.average is not None:
+    arguments.update(use_ema=True, ema_momentum=fields.average)
+  if fields.accumulate > 1:
+    arguments['gradient_accumulation_steps'] = fields.accumulate
+  return _OPTIMIZERS[fields.name](_learning_rate(config), **arguments)
+
+
+def _learning_rate(config):
+  fields = config.optimizer
+  final = {'constant': 1., 'cosine': 0.}
+  if fields.schedule not in final:
+    raise ValueError(
+        f'`optimizer.schedule` is {fields.schedule!r}, but one of '
+        f'{sorted(final)} is needed.')
+  warmup_steps = math.ceil(fields.warmup_images / config.batch_size)
+  warmup = {}
+  if warmup_steps:
+    warmup = {'warmup_target': fields.learning_rate,
+              'warmup_steps': warmup_steps}
+  return keras.optimizers.schedules.CosineDecay(
+      0. if warmup_steps else fields.learning_rate,
+      decay_steps=max(1, config.steps - warmup_steps),
+      alpha=final[fields.schedule], **warmup)
+
+
+def _penalise_scales(model, weight):
+  """RealNVP's L2: of the magnitudes of kernels and of rescaling factors."""
+  if not weight:
+    return
+  in_bits_per_dim = weight / (model.num_dims * math.log(2.))
+  for variable in model.trainable_weights:
+    if variable.name.endswith(('magnitude', 'rescale')):
+      variable.regularizer = keras.regularizers.L2(in_bits_per_dim)

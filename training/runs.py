@@ -1,0 +1,132 @@
+"""A working folder: its recipe, and the model as last trained."""
+
+import contextlib
+import json
+import os
+import pathlib
+
+import keras
+import ml_collections
+
+from training import checkpoints
+from training import models
+
+WEIGHTS = ('raw', 'averaged')
+CHECKPOINTS = 'checkpoints'
+_RECIPE = 'config.json'
+# What may differ when a run goes on; all else decides its weights.
+_MAY_CHANGE = frozenset([
+    'steps', 'eval_every', 'eval_images', 'checkpoint_every',
+    'keep_checkpoints', 'max_skipped', 'temperatures', 'strategy',
+    'data.eval_split', 'data.data_dir', 'data.cache_dir'])
+
+
+class WrongFolderError(ValueError):
+  """A working folder does not hold what is asked of it."""
+
+
+def open_folder(workdir, config, image_shape, num_classes):
+  """Makes a working folder, or sees that it is of the same recipe.
+
+  Args:
+    workdir: Python `str`.
+    config: The fields of `config.get_config`.
+    image_shape: `(H, W, C)`, of the data.
+    num_classes: Python `int`, of the data, or `None`.
+
+  Raises:
+    WrongFolderError: If the folder is of another recipe.
+  """
+  path = pathlib.Path(workdir) / _RECIPE
+  recipe = json.loads(json.dumps({
+      'config': config.to_dict(), 'image_shape': image_shape,
+      'num_classes': num_classes}))
+  if path.exists():
+    _check_same(path, json.loads(path.read_text()), recipe)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_suffix('.tmp')
+  temporary.write_text(json.dumps(recipe, indent=2) + '\n')
+  os.replace(temporary, path)
+
+
+def load(workdir, weights=None):
+  """Loads the model that a working folder has, as it was last trained.
+
+  Args:
+    workdir: Python `str`.
+    weights: Python `str`, `'raw'` as they are trained, or `'averaged'`, their
+      moving average. Default value: `None`, averaged where there is one.
+
+  Returns:
+    config: The fields of the recipe.
+    model: `FlowModel`.
+
+  Raises:
+    WrongFolderError: If the folder has no trained model, or no average.
+  """
+  path = pathlib.Path(workdir) / _RECIPE
+  if not path.exists():
+    raise WrongFolderError(
+        f'{workdir} is no working folder of a training run: there is no '
+        f'{_RECIPE} in it. `python -m training.train` makes one.')
+  recipe = json.loads(path.read_text())
+  config = ml_collections.ConfigDict(recipe['config'])
+  if weights is None:
+    weights = 'raw' if config.optimizer.average is None else 'averaged'
+  if weights == 'averaged' and config.optimizer.average is None:
+    raise WrongFolderError(
+        f'{workdir} has no averaged weights: its recipe has no '
+        '`optimizer.average`.')
+  model = models.build(
+      config, tuple(recipe['image_shape']), recipe['num_classes'])
+  models.compile_model(model, config)
+  step = checkpoints.Checkpoints(
+      os.path.join(workdir, CHECKPOINTS), model).restore()
+  if step is None:
+    raise WrongFolderError(f'{workdir} has no checkpoint yet.')
+  if weights == 'averaged':
+    swap = keras.callbacks.SwapEMAWeights()
+    swap.set_model(model)
+    swap.on_test_begin()
+  return config, model
+
+
+@contextlib.contextmanager
+def evaluated_weights(model):
+  """Within it, a model has the moving average of its weights, if there is one.
+
+  Args:
+    model: `FlowModel`, compiled.
+  """
+  if not model.optimizer.use_ema:
+    yield
+    return
+  swap = keras.callbacks.SwapEMAWeights()
+  swap.set_model(model)
+  swap.on_test_begin()
+  try:
+    yield
+  finally:
+    swap.on_test_end()
+
+
+def _check_same(path, before, now):
+  before, now = _flat(before), _flat(now)
+  changed = [
+      f'{name} was {before.get(name)!r} and is {now.get(name)!r}'
+      for name in sorted({*before, *now})
+      if before.get(name) != now.get(name)
+      and name.removeprefix('config.') not in _MAY_CHANGE]
+  if changed:
+    raise WrongFolderError(
+        f'{path} is of another run: {"; ".join(changed)}. Name another '
+        'folder, or go on with the recipe that is there.')
+
+
+def _flat(value, prefix=''):
+  if not isinstance(value, dict):
+    return {prefix: value}
+  flat = {}
+  for name, member in value.items():
+    flat.update(_flat(member, f'{prefix}.{name}' if prefix else name))
+  return flat
