@@ -14,7 +14,7 @@ def draw(key, position, count):
   batch that it is in.
 
   Args:
-    key: uint64 `[1]`.
+    key: uint64 `[]`.
     position: int64 `[]`, of the first example.
     count: Python `int` or int32 `[]`, of examples.
 
@@ -24,7 +24,7 @@ def draw(key, position, count):
   # One step of Philox's counter gives four numbers.
   counter = tf.stack([position * (NUM_DRAWN // 4), 0])
   uniform = tf.raw_ops.StatelessRandomUniformV2(
-      shape=[count * NUM_DRAWN], key=key, alg=1,
+      shape=[count * NUM_DRAWN], key=[key], alg=1,
       counter=tf.cast(counter, tf.uint64))
   return tf.reshape(uniform, [count, NUM_DRAWN])
 
@@ -34,8 +34,29 @@ def windows(uniform):
   return uniform[:, _TOP], uniform[:, _LEFT]
 
 
+def check(config):
+  """Checks the fields that augmentation reads.
+
+  Args:
+    config: The fields of `get_config`.
+
+  Raises:
+    ValueError: If `shift` is none of what it may be.
+  """
+  shifts = _pair(config.shift)
+  whole = all(isinstance(shift, int) and shift >= 0 for shift in shifts)
+  parts = all(isinstance(shift, float) and 0 <= shift < 1 for shift in shifts)
+  if len(shifts) != 2 or not (whole or parts):
+    raise ValueError(
+        f'`shift` is {config.shift!r}; it must be a whole number of pixels, a '
+        'part of each side, between 0. and 1., or a pair of either.')
+
+
 def augment(images, uniform, config):
   """Flips and shifts images at random.
+
+  Shifts by a part of a side are those of Glow's program [1]: any distance up
+  to the largest, interpolated between two pixels, rounded down.
 
   Args:
     images: uint8 `[B, H, W, C]`.
@@ -44,20 +65,42 @@ def augment(images, uniform, config):
 
   Returns:
     images: uint8 `[B, H, W, C]`.
+
+  #### References
+
+  [1]: https://github.com/openai/glow, `data_loaders/get_mnist_cifar.py`, which
+       uses Keras 2.2's `ImageDataGenerator`.
   """
   if config.flip:
     flipped = uniform[:, _FLIP] < .5
     images = tf.where(flipped[:, None, None, None], images[:, :, ::-1], images)
-  if config.shift:
-    for axis, number in ((1, _DOWN), (2, _RIGHT)):
-      images = _shift(images, (2. * uniform[:, number] - 1.) * config.shift,
-                      axis)
-  return images
+  shifts = _pair(config.shift)
+  if any(isinstance(shift, float) for shift in shifts):
+    images = tf.cast(images, tf.float32)
+  for axis, number, largest in zip((1, 2), (_DOWN, _RIGHT), shifts):
+    if isinstance(largest, float):
+      offset = (2. * uniform[:, number] - 1.) * largest * images.shape[axis]
+      lower = tf.floor(offset)
+      weight = (offset - lower)[:, None, None, None]
+      lower = tf.cast(lower, tf.int32)
+      images = ((1. - weight) * _shifted(images, lower, axis)
+                + weight * _shifted(images, lower + 1, axis))
+    elif largest:
+      offset = tf.floor(uniform[:, number] * (2 * largest + 1)) - largest
+      images = _shifted(images, tf.cast(offset, tf.int32), axis)
+  if images.dtype == tf.uint8:
+    return images
+  return tf.cast(tf.floor(images), tf.uint8)
 
 
-def _shift(images, part, axis):
-  """Shifts along an axis; the edge is repeated."""
+def _pair(shift):
+  if shift is None:
+    return 0, 0
+  return tuple(shift) if isinstance(shift, (tuple, list)) else (shift, shift)
+
+
+def _shifted(images, offset, axis):
+  """Images shifted back along an axis; the edge is repeated."""
   size = images.shape[axis]
-  offset = tf.cast(tf.round(part * size), tf.int32)
   index = tf.clip_by_value(tf.range(size) + offset[:, None], 0, size - 1)
   return tf.gather(images, index, axis=axis, batch_dims=1)

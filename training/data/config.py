@@ -34,8 +34,10 @@ def get_config():
         pixel covers; otherwise it interpolates between the nearest four.
       pad: How many black pixels are added on each side, after resizing.
       flip: Whether training images are flipped left to right at random.
-      shift: The largest random shift of training images, as a part of either
-        side; what comes in repeats the edge.
+      shift: How far training images are shifted at random at most, either way:
+        a whole number of pixels, or a part of each side, as `0.1` of Glow's
+        runs, which interpolates; or a pair, down and sideways. What comes in
+        repeats the edge.
       data_dir: Where TFDS's data sets are; its own default where `None`.
       cache_dir: Where prepared images are kept; `None` is `tfp_glow` in
         `$XDG_CACHE_HOME`, which is `~/.cache` where not set.
@@ -51,7 +53,7 @@ def get_config():
       'antialias': True,
       'pad': 0,
       'flip': False,
-      'shift': 0.,
+      'shift': config_dict.placeholder(object),
       'data_dir': config_dict.placeholder(str),
       'cache_dir': config_dict.placeholder(str),
   })

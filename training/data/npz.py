@@ -6,7 +6,10 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from training.data import sources
+from training.data import source
+
+# How many images one call of Python reads.
+_CHUNK = 256
 
 # The names of images and labels, by split.
 _LAYOUTS = (
@@ -16,7 +19,7 @@ _LAYOUTS = (
 )
 
 
-class Npz(sources.Source):
+class Npz(source.Source):
   """The arrays of one `.npz` file.
 
   Images are uint8 `[N, H, W, C]`, or `[N, H, W]` of grey ones, and are called
@@ -27,8 +30,7 @@ class Npz(sources.Source):
   """
 
   def __init__(self, path):
-    super().__init__()
-    self.name = f'npz:{path}'
+    super().__init__(f'npz:{path}')
     self._path = pathlib.Path(path).expanduser()
     self._arrays = _load(self._path)
     labels = [labels for _, labels in self._arrays.values()]
@@ -44,16 +46,23 @@ class Npz(sources.Source):
     stat = self._path.stat()
     return [str(self._path.resolve()), stat.st_size, stat.st_mtime_ns]
 
-  def examples(self, rows):
+  def examples(self, rows, skipped):
+    del skipped  # nothing is
     images = np.concatenate([
         self._arrays[part.split][0][part.start:part.stop] for part in rows])
     labels = np.zeros(len(images), np.int32)
     if self.class_names:
       labels = np.concatenate([
           self._arrays[part.split][1][part.start:part.stop] for part in rows])
-    rows = tf.data.Dataset.range(len(images))
-    return rows.map(lambda row: tf.numpy_function(
-        lambda row: (images[row], labels[row]), [row], (tf.uint8, tf.int32)))
+    def load(rows):
+      images_and_labels = tf.numpy_function(
+          lambda rows: (images[rows], labels[rows]), [rows],
+          (tf.uint8, tf.int32), stateful=False)
+      return [tf.ensure_shape(array, [None, *shape]) for array, shape in zip(
+          images_and_labels, (images.shape[1:], ()))]
+
+    rows = tf.data.Dataset.range(len(images)).batch(_CHUNK)
+    return rows.map(load).unbatch()
 
 
 def _load(path):

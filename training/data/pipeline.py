@@ -1,14 +1,14 @@
 """Batches of prepared images."""
 
+import ml_collections
 import numpy as np
 import tensorflow as tf
 
 from training.data import augmentation
 from training.data import preparation
+from training.data import source as source_lib
 from training.data import sources
 from training.data import store as store_lib
-from training.data import tfds_source
-from training.data.npz import Npz
 
 _EVALUATION_SEED = 0
 
@@ -25,7 +25,7 @@ class Data:
   """
 
   def __init__(self, config, class_names, train, evaluation):
-    self._config = config
+    self._config = ml_collections.FrozenConfigDict(config)
     self._train = train
     self._eval = evaluation
     self.class_names = class_names
@@ -60,18 +60,17 @@ class Data:
     """
     self._check_count('batch_size', batch_size)
     num_train = self.num_train
-    order_seed, key = np.random.SeedSequence(seed).generate_state(
-        2, np.uint64).view(np.int64)
+    order, key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    order = order.astype(np.int64)
     first = start_step * batch_size
 
     def permutation(epoch):
       return tf.data.Dataset.from_tensor_slices(
           tf.random.experimental.stateless_shuffle(
-              tf.range(num_train, dtype=tf.int64), [order_seed, epoch]))
+              tf.range(num_train, dtype=tf.int64), [order, epoch]))
 
     def load(positions, rows):
-      uniform = augmentation.draw(
-          tf.constant([key.view(np.uint64)]), positions[0], batch_size)
+      uniform = augmentation.draw(key, positions[0], batch_size)
       images, labels = self._read(
           self._train, rows, augmentation.windows(uniform))
       images = augmentation.augment(images, uniform, self._config)
@@ -156,21 +155,15 @@ def open(config, download=False):
   Returns:
     data: `Data`.
   """
-  source = _source(config, download)
+  preparation.check(config)
+  augmentation.check(config)
+  source = sources.open_source(config, download)
   stores = []
   for argument, default in zip(('train_split', 'eval_split'),
-                               sources.default_splits(source)):
-    rows = sources.select(source, argument, config[argument] or default)
+                               source_lib.default_splits(source)):
+    rows = source_lib.select(source, argument, config[argument] or default)
     stores.append(store_lib.open_store(source, argument, rows, config))
   return Data(config, source.class_names, *stores)
-
-
-def _source(config, download):
-  kind, _, path = config.name.partition(':')
-  if kind == 'npz':
-    return Npz(path)
-  return tfds_source.open_tfds(
-      config.name, config.data_dir, store_lib.cache_dir(config), download)
 
 
 def _with_options(batches):

@@ -3,6 +3,68 @@
 import tensorflow as tf
 
 
+def check(config):
+  """Checks the fields that preparation and augmentation read.
+
+  Args:
+    config: The fields of `get_config`.
+
+  Raises:
+    ValueError: If a field is none of what it may be, or fields that belong
+      together are not.
+  """
+  for field, is_right, needed in (
+      ('channels', config.channels in (None, 1, 3), '1, 3 or None'),
+      ('crop', config.crop in (None, 'random') or _is_size(config.crop)
+       or _is_box(config.crop),
+       "a size, a pair of sizes, (top, left, height, width), 'random' or None"),
+      ('shorter_side', config.shorter_side is None
+       or _is_count(config.shorter_side), 'a number of pixels or None'),
+      ('image_size', config.image_size is None or _is_size(config.image_size),
+       'a size, a pair of sizes or None'),
+      ('pad', _is_count(config.pad), 'a number of pixels'),
+  ):
+    if not is_right:
+      raise ValueError(
+          f'`{field}` is {config[field]!r}; it must be {needed}.')
+  if config.crop == 'random' and config.image_size is None:
+    raise ValueError(
+        "`crop` is 'random', which needs `image_size`: what size to cut out.")
+  if config.crop != 'random' and config.shorter_side is not None:
+    raise ValueError(
+        f"`shorter_side` is {config.shorter_side}, which is only for `crop` "
+        f"'random', but `crop` is {config.crop!r}.")
+  if config.crop == 'random' and config.pad:
+    raise ValueError(
+        f"`pad` is {config.pad}, but must be 0 where `crop` is 'random'.")
+
+
+def _is_count(value):
+  return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_size(value):
+  values = value if isinstance(value, (tuple, list)) else (value, value)
+  return len(values) == 2 and all(
+      _is_count(number) and number for number in values)
+
+
+def _is_box(value):
+  return (isinstance(value, (tuple, list)) and len(value) == 4
+          and all(_is_count(number) for number in value)
+          and all(value[2:]))
+
+
+def smallest(config):
+  """The smallest image that `crop` can be cut from: `(H, W)`, or `None`."""
+  if config.crop in (None, 'random'):
+    return None
+  if _is_box(config.crop):
+    top, left, height, width = config.crop
+    return top + height, left + width
+  return pair(config.crop)
+
+
 def prepare(image, config):
   """Converts, crops, resizes and pads one image.
 
@@ -37,33 +99,33 @@ def pair(size):
 
 
 def _with_channels(image, channels):
-  is_grey = tf.equal(tf.shape(image)[-1], 1)
-  if channels == 1:
-    return tf.cond(is_grey, lambda: image,
-                   lambda: tf.image.rgb_to_grayscale(image))
-  if channels == 3:
-    return tf.cond(is_grey, lambda: tf.repeat(image, 3, axis=-1),
-                   lambda: image)
-  return image
+  if channels is None or image.shape[-1] == channels:
+    return image
+  return tf.cond(
+      tf.equal(tf.shape(image)[-1], channels), lambda: image,
+      lambda: (tf.image.rgb_to_grayscale if channels == 1
+               else tf.image.grayscale_to_rgb)(image))
 
 
 def _cut(image, crop):
   """Cuts a box out, or a window out of the centre."""
-  if isinstance(crop, int) or len(crop) == 2:
-    height, width = pair(crop)
-    top = (tf.shape(image)[0] - height) // 2
-    left = (tf.shape(image)[1] - width) // 2
-  else:
+  if _is_box(crop):
     top, left, height, width = crop
+    return image[top:top + height, left:left + width]
+  return _centre(image, *pair(crop))
+
+
+def _centre(image, height, width):
+  top = tf.maximum(tf.shape(image)[0] - height, 0) // 2
+  left = tf.maximum(tf.shape(image)[1] - width, 0) // 2
   return image[top:top + height, left:left + width]
 
 
 def _with_aspect(image, size):
   """The largest central part with the aspect of `size`."""
   height, width = tf.unstack(tf.shape(image)[:2])
-  kept = (tf.minimum(height, width * size[0] // size[1]),
-          tf.minimum(width, height * size[1] // size[0]))
-  return _cut(image, kept)
+  return _centre(image, tf.minimum(height, width * size[0] // size[1]),
+                 tf.minimum(width, height * size[1] // size[0]))
 
 
 def _resize(image, size, antialias):

@@ -1,101 +1,33 @@
-"""Where images come from: one class a source, chosen by the name."""
+"""Opens the source that a configuration names."""
 
-import abc
-import dataclasses
-
-import tensorflow_datasets as tfds
-
-
-@dataclasses.dataclass(frozen=True)
-class Rows:
-  """A part of one split: its rows from `start` to before `stop`."""
-
-  split: str
-  start: int
-  stop: int
+from training.data import image_folder
+from training.data import npz
+from training.data import store
+from training.data import tfds_source
 
 
-class Source(abc.ABC):
-  """Images in splits, as they are stored.
-
-  Attributes:
-    name: Python `str`, as in the configuration.
-    class_names: List of Python `str`, or `None` where images have no labels.
-    skipped: List of Python `str`, what `examples` could not read, and why.
-  """
-
-  name: str
-  class_names: list[str] | None = None
-
-  def __init__(self):
-    self.skipped = []
-
-  @property
-  @abc.abstractmethod
-  def splits(self):
-    """How many examples each split has, by name."""
-
-  @abc.abstractmethod
-  def fingerprint(self, rows):
-    """What tells other content apart: something that JSON can hold."""
-
-  @abc.abstractmethod
-  def examples(self, rows):
-    """Reads some rows.
-
-    Args:
-      rows: List of `Rows`.
-
-    Returns:
-      examples: `tf.data.Dataset` of pairs: an image, uint8 `[H, W, C]`, and
-        its label, int32, `0` where there are none. In a fixed order.
-    """
-
-
-def select(source, argument, split):
-  """The rows that a split names.
+def open_source(config, download=False):
+  """Opens the images that `config.name` stands for, as they are stored.
 
   Args:
-    source: `Source`.
-    argument: Python `str`, what the user calls `split`, for errors.
-    split: Python `str`, in TFDS's syntax.
+    config: The fields of `get_config`.
+    download: Python `bool`, whether what is missing may be downloaded.
+      Default value: `False`.
 
   Returns:
-    rows: List of `Rows`, together not empty.
+    source: `source.Source`.
 
   Raises:
-    ValueError: If there is no such split, or nothing in it.
+    ConnectionError: If it has to be downloaded and cannot be.
+    FileNotFoundError: If it is not there, and must not be downloaded.
+    ValueError: If the name stands for nothing, or for no images.
   """
-  sizes = source.splits
-  infos = tfds.core.splits.SplitDict([
-      tfds.core.SplitInfo(name=name, shard_lengths=[size], num_bytes=0)
-      for name, size in sizes.items()])
-  listed = ', '.join(f'{name} ({size:,})' for name, size in sizes.items())
-  try:
-    instructions = tfds.core.ReadInstruction.from_spec(split).to_absolute(infos)
-  except (AssertionError, KeyError, ValueError) as error:
-    raise ValueError(
-        f'`{argument}` is {split!r}, which {source.name!r} does not have: '
-        f'{error}. Its splits are {listed}; parts are named like '
-        "'train[:90%]'.") from error
-  rows = [
-      Rows(instruction.splitname, instruction.from_ or 0,
-           sizes[instruction.splitname] if instruction.to is None
-           else instruction.to)
-      for instruction in instructions]
-  if not sum(part.stop - part.start for part in rows):
-    raise ValueError(
-        f'`{argument}` is {split!r}, which is empty: the splits of '
-        f'{source.name!r} are {listed}.')
-  return rows
-
-
-def default_splits(source):
-  """What to train on and what to evaluate on, where nobody said."""
-  names = list(source.splits)
-  held_out = next(
-      (name for name in ('test', 'validation') if name in names), None)
-  if 'train' in names and held_out:
-    return 'train', held_out
-  whole = 'train' if 'train' in names else names[0]
-  return f'{whole}[:90%]', f'{whole}[90%:]'
+  kind, colon, path = config.name.partition(':')
+  if kind in ('image_folder', 'npz'):
+    if not path:
+      raise ValueError(
+          f'`name` is {config.name!r}, which needs a path: {kind}:PATH.')
+    return image_folder.ImageFolder(path) if kind == 'image_folder' else (
+        npz.Npz(path))
+  return tfds_source.open_tfds(
+      config.name, config.data_dir, store.cache_dir(config), download)

@@ -1,7 +1,8 @@
 """Prepared images in one file, to be read in any order.
 
-Preparing happens once. What is kept depends on nothing but the content of the
-source and the fields that preparation reads, and is found again by their hash.
+Preparing happens once. What is kept depends on the content of the source and
+the fields that preparation reads, on nothing else, and is found again by their
+hash.
 """
 
 import dataclasses
@@ -9,34 +10,45 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 
 from absl import logging
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from training.data import preparation
+from training.data import source as source_lib
 
-# What preparation depends on, and a number to raise when it changes.
+# To be raised when the same fields prepare other pixels.
 _VERSION = 1
 _FIELDS = ('channels', 'crop', 'shorter_side', 'image_size', 'antialias', 'pad')
+_BATCH = 256
+_NUM_LISTED = 5
+_SECONDS_OF_SILENCE = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-  """Images of one or of many sizes, mapped into memory.
+  """Images in the file system, of one size or of many.
 
   Attributes:
     pixels: uint8 `[...]`, all images, one after the other.
-    shapes: int32 `[N, 3]`.
+    shapes: int64 `[N, 3]`.
     labels: int32 `[N]`.
-    starts: int64 `[N]`, where each image starts in `pixels`.
   """
 
   pixels: np.ndarray
   shapes: np.ndarray
   labels: np.ndarray
-  starts: np.ndarray
+
+  def __post_init__(self):
+    sizes = self.shapes.prod(axis=1)
+    object.__setattr__(self, '_starts', np.cumsum(sizes) - sizes)
+    is_uniform = np.all(self.shapes == self.shapes[0])
+    images = self.pixels.reshape(-1, *self.shapes[0]) if is_uniform else None
+    object.__setattr__(self, '_images', images)
 
   def __len__(self):
     return len(self.labels)
@@ -47,26 +59,23 @@ class Store:
     Args:
       rows: Integers `[B]`.
       image_shape: `(H, W, C)`, of the windows.
-      down: `[B]`, in [0, 1), how far down each window is: as far as it can be
-        in the limit.
-      right: `[B]`, how far to the right.
+      down: `[B]`, in [0, 1), where each window is between top and bottom.
+      right: `[B]`, where it is between left and right.
 
     Returns:
       images: uint8 `[B, H, W, C]`.
       labels: int32 `[B]`.
     """
-    if np.all(self.shapes[rows] == image_shape):
-      offsets = np.arange(np.prod(image_shape))
-      images = self.pixels[self.starts[rows, None] + offsets]
-      return images.reshape(-1, *image_shape), self.labels[rows]
+    if self._images is not None and self._images.shape[1:] == image_shape:
+      return self._images[rows], self.labels[rows]
     images = np.empty((len(rows), *image_shape), np.uint8)
     height, width, _ = image_shape
     for number, row in enumerate(rows):
-      start, shape = self.starts[row], self.shapes[row]
-      kept = self.pixels[start:start + shape.prod()].reshape(shape)
+      start, shape = self._starts[row], self.shapes[row]
+      image = self.pixels[start:start + shape.prod()].reshape(shape)
       top = int(down[number] * (shape[0] - height + 1))
       left = int(right[number] * (shape[1] - width + 1))
-      images[number] = kept[top:top + height, left:left + width]
+      images[number] = image[top:top + height, left:left + width]
     return images, self.labels[rows]
 
 
@@ -74,13 +83,17 @@ def open_store(source, argument, rows, config):
   """Opens what was prepared, or prepares it.
 
   Args:
-    source: `sources.Source`.
+    source: `source.Source`.
     argument: Python `str`, the name of the field that chose `rows`.
-    rows: List of `sources.Rows`.
+    rows: List of `source.Rows`.
     config: The fields of `get_config`.
 
   Returns:
     store: `Store`.
+
+  Raises:
+    ValueError: If images differ in size, or are too small, or have labels
+      that are none, or if none can be read.
   """
   key = {
       'version': _VERSION, 'source': source.fingerprint(rows),
@@ -88,9 +101,18 @@ def open_store(source, argument, rows, config):
       **{field: config[field] for field in _FIELDS}}
   digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
   folder = cache_dir(config) / 'prepared' / digest.hexdigest()[:32]
+  if folder.exists() and not _is_whole(folder):
+    logging.warning('%s is damaged; the images are prepared again.', folder)
+    shutil.rmtree(folder)
   if not folder.exists():
-    _write(source, rows, config, folder)
-  return _open(folder)
+    try:
+      _write(source, argument, rows, config, folder)
+    except OSError as error:
+      error.add_note(
+          f'The images of {source.name!r} are prepared in {folder.parent}; '
+          '`cache_dir` puts them elsewhere.')
+      raise
+  return _open(source, folder)
 
 
 def cache_dir(config):
@@ -101,37 +123,128 @@ def cache_dir(config):
   return pathlib.Path(cache).expanduser() / 'tfp_glow'
 
 
-def _open(folder):
+def _is_whole(folder):
+  """Whether the files have the sizes that were written."""
+  try:
+    sizes = json.loads((folder / 'sizes.json').read_text())
+    return all((folder / name).stat().st_size == size
+               for name, size in sizes.items())
+  except (FileNotFoundError, json.JSONDecodeError):
+    return False
+
+
+def _open(source, folder):
   with np.load(folder / 'index.npz') as index:
-    shapes, labels = index['shapes'], index['labels']
-  sizes = shapes.astype(np.int64).prod(axis=1)
-  pixels = np.memmap(folder / 'images.bin', np.uint8, 'r', shape=sizes.sum())
-  return Store(pixels, shapes, labels, np.cumsum(sizes) - sizes)
+    shapes, labels, skipped = (
+        index[name] for name in ('shapes', 'labels', 'skipped'))
+  source_lib.log_skipped(source.name, skipped.tolist())
+  pixels = np.memmap(folder / 'images.bin', np.uint8, 'r')
+  return Store(pixels, shapes, labels)
 
 
-def _write(source, rows, config, folder):
+def _write(source, argument, rows, config, folder):
   folder.parent.mkdir(parents=True, exist_ok=True)
-  examples = source.examples(rows)
-
-  def flat(image, label):
-    image = preparation.prepare(tf.ensure_shape(image, [None] * 3), config)
-    return tf.reshape(image, [-1]), tf.shape(image), label
-
-  batches = examples.map(flat, tf.data.AUTOTUNE).ragged_batch(256).prefetch(2)
-  shapes, labels = [], []
   with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
     scratch = pathlib.Path(scratch) / 'store'
     scratch.mkdir()
-    with open(scratch / 'images.bin', 'wb') as file:
-      for images, image_shapes, image_labels in batches:
-        if isinstance(images, tf.RaggedTensor):  # not where all are alike
-          images = images.flat_values
-        file.write(images.numpy().tobytes())
-        shapes.append(image_shapes.numpy())
-        labels.append(image_labels.numpy())
-    np.savez(scratch / 'index.npz', shapes=np.concatenate(shapes),
-             labels=np.concatenate(labels))
+    index = _write_images(source, rows, config, scratch / 'images.bin')
+    if not len(index['labels']):
+      raise ValueError(
+          f'Of `{argument}` of {source.name!r}, no image can be read.')
+    np.savez(scratch / 'index.npz', **index)
+    sizes = {path.name: path.stat().st_size for path in scratch.iterdir()}
+    (scratch / 'sizes.json').write_text(json.dumps(sizes))
     try:
       os.rename(scratch, folder)
-    except FileExistsError:
-      logging.info('%s was prepared by another process.', folder)
+    except OSError:
+      if not folder.exists():
+        raise
+      logging.info('Another process has prepared %s meanwhile.', folder)
+
+
+def _write_images(source, rows, config, path):
+  """Writes the pixels, and returns the other arrays by name."""
+  skipped, shapes, labels = [], [], []
+  total = sum(part.stop - part.start for part in rows)
+  progress = tqdm.tqdm(
+      total=total, desc=f'Preparing {source.name}', unit=' images',
+      delay=_SECONDS_OF_SILENCE)
+  with open(path, 'wb') as file, progress:
+    for batch in _batches(source.examples(rows, skipped), config):
+      pixels, new_shapes, new_labels, stored_shapes = batch
+      shapes.extend(new_shapes.numpy().tolist())
+      labels.extend(new_labels.numpy().tolist())
+      _check_crop(source, config, stored_shapes.numpy())
+      _check_shapes(source, config, shapes[:1] + shapes[-len(new_shapes):])
+      _check_labels(source, labels[-len(new_labels):])
+      if isinstance(pixels, tf.RaggedTensor):  # not where all are alike
+        pixels = pixels.flat_values
+      file.write(pixels.numpy())
+      progress.update(len(new_labels))
+  return {'shapes': np.array(shapes, np.int64),
+          'labels': np.array(labels, np.int32), 'skipped': np.array(skipped)}
+
+
+def _batches(examples, config):
+  """Prepared images as flat pixels, shapes, labels, and shapes beforehand."""
+  def flat(image, label):
+    image = tf.ensure_shape(image, [None] * 3)
+    prepared = preparation.prepare(image, config)
+    return (tf.reshape(prepared, [-1]), tf.shape(prepared), label,
+            tf.shape(image))
+
+  examples = examples.map(flat, tf.data.AUTOTUNE, deterministic=True)
+  return examples.ragged_batch(_BATCH).prefetch(2)
+
+
+def _check_crop(source, config, shapes):
+  """Raises if `crop` cannot be cut out of an image as it is stored."""
+  needed = preparation.smallest(config)
+  if needed is None:
+    return
+  small = np.any(shapes[:, :2] < needed, axis=1)
+  if small.any():
+    raise ValueError(
+        f'`crop` is {config.crop!r}, which needs images of '
+        f'{_size(needed)} pixels or more, but {source.name!r} has one of '
+        f'{_size(shapes[small][0])}.')
+
+
+def _check_shapes(source, config, shapes):
+  """Raises if images differ, or have less than is cut out at random."""
+  channels = sorted({shape[2] for shape in shapes})
+  if len(channels) > 1:
+    raise ValueError(
+        f'{source.name!r} has images of {channels[0]} and of {channels[1]} '
+        'channels: set `channels` to 3 or to 1.')
+  if config.crop == 'random':
+    needed = preparation.pair(config.image_size)
+    for shape in shapes:
+      if shape[0] < needed[0] or shape[1] < needed[1]:
+        raise ValueError(
+            f'`image_size` is {_size(needed)}, which `crop` cuts out at '
+            f'random, but an image of {source.name!r} is {_size(shape)}: set '
+            '`shorter_side`, so that images are resized beforehand.')
+  else:
+    sizes = sorted({_size(shape) for shape in shapes})
+    if len(sizes) > 1:
+      listed = ', '.join(sizes[:_NUM_LISTED])
+      raise ValueError(
+          f'{source.name!r} has images of different sizes ({listed}'
+          f'{", ..." if len(sizes) > _NUM_LISTED else ""}): set `image_size` '
+          'to the size that all are to be resized to.')
+
+
+def _check_labels(source, labels):
+  if source.class_names is None:
+    return
+  if min(labels) < 0 or max(labels) >= len(source.class_names):
+    wrong = min(labels) if min(labels) < 0 else max(labels)
+    raise ValueError(
+        f'{source.name!r} has {len(source.class_names)} classes, but an image '
+        f'with the label {wrong}. Some data sets keep the labels of one split '
+        'secret: choose other splits by `train_split` and `eval_split`.')
+
+
+def _size(shape):
+  return f'{shape[0]}x{shape[1]}'

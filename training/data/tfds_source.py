@@ -1,24 +1,33 @@
 """Images of any data set of TFDS."""
 
+import contextlib
+import difflib
 import hashlib
+import io
+import shlex
 
+import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from training.data import sources
+from training.data import digits
+from training.data import source
+
+_TIMEOUT_SECONDS = 10
 
 
-class TFDS(sources.Source):
-  """A prepared data set of TFDS."""
+class TFDS(source.Source):
+  """A data set that TFDS has prepared."""
 
   def __init__(self, name, builder):
-    super().__init__()
-    self.name = name
+    super().__init__(name)
     self._builder = builder
     features = builder.info.features
-    self._image, self._label = _keys(name, features)
-    if self._label:
-      self.class_names = features[self._label].names
+    self._image = _image_key(name, features)
+    labelled = 'label' in features.keys() and isinstance(
+        features['label'], tfds.features.ClassLabel)
+    if labelled:
+      self.class_names = features['label'].names
 
   @property
   def splits(self):
@@ -30,33 +39,109 @@ class TFDS(sources.Source):
     return [self._builder.info.full_name,
             hashlib.sha256(info.read_bytes()).hexdigest()]
 
-  def examples(self, rows):
+  def examples(self, rows, skipped):
+    del skipped  # nothing is
     split = '+'.join(
         f'{part.split}[{part.start}:{part.stop}]' for part in rows)
     dataset = self._builder.as_dataset(split=split, shuffle_files=False)
     return dataset.map(self._image_and_label, tf.data.AUTOTUNE)
 
   def _image_and_label(self, example):
-    label = example[self._label] if self._label else 0
-    return example[self._image], tf.cast(label, tf.int32)
+    image = example[self._image]
+    if image.dtype == tf.uint16:
+      image = tf.cast(tf.bitwise.right_shift(image, 8), tf.uint8)
+    label = example['label'] if self.class_names else 0
+    return image[..., :3], tf.cast(label, tf.int32)
 
 
 def open_tfds(name, data_dir, cache_dir, download):
+  """Opens a data set, and prepares it where that may be done.
+
+  Args:
+    name: Python `str`, of a data set, or data set and configuration.
+    data_dir: Python `str`, where data sets are, or `None`.
+    cache_dir: `pathlib.Path`, where the digits are prepared.
+    download: Python `bool`, whether to download it if it is not there.
+
+  Returns:
+    source: `TFDS`.
+
+  Raises:
+    FileNotFoundError: If it is not prepared, and must not be downloaded.
+    ConnectionError: If it cannot be downloaded.
+    ValueError: If there is none of that name, or it has no images.
+  """
   if name == 'digits':
-    from training.data import digits
-    builder = digits.Digits(data_dir=data_dir or cache_dir)
-    builder.download_and_prepare()
-  else:
+    return TFDS(name, _digits(cache_dir))
+  try:
     builder = tfds.builder(name, data_dir=data_dir)
+  except tfds.core.DatasetNotFoundError as error:
+    names = ['digits', 'image_folder:PATH', 'npz:PATH', *tfds.list_builders()]
+    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.)
+    raise ValueError(
+        f'`name` is {name!r}, but TFDS has no such data set. The nearest '
+        f'names are {", ".join(nearest)}.') from error
+  except (AssertionError, ValueError) as error:
+    raise ValueError(f'`name` is {name!r}: {error}') from error
+  _image_key(name, builder.info.features)  # before anything is downloaded
+  if not builder.is_prepared():
+    if not download:
+      raise FileNotFoundError(_how_to_prepare(name, data_dir, builder))
+    _check_network(builder)
+    builder.download_and_prepare()
   return TFDS(name, builder)
 
 
-def _keys(name, features):
-  """Which features are image and label."""
+def _check_network(builder):
+  """Fails at once where TFDS would try for minutes."""
+  for url in list(builder.url_infos)[:1]:
+    try:
+      requests.head(url, timeout=_TIMEOUT_SECONDS)
+    except (requests.ConnectionError, requests.Timeout) as error:
+      raise ConnectionError(
+          f'{builder.name!r} cannot be downloaded, because {url} cannot be '
+          f'reached. A prepared copy from another machine can be put into '
+          f'{builder.data_path}.') from error
+
+
+def _digits(data_dir):
+  """The digits, prepared without a word: it takes no time."""
+  builder = digits.Digits(data_dir=data_dir)
+  if not builder.is_prepared():
+    with contextlib.redirect_stdout(io.StringIO()):
+      builder.download_and_prepare()
+  return builder
+
+
+def _how_to_prepare(name, data_dir, builder):
+  command = ['python', '-m', 'training.prepare', f'--name={name}']
+  if data_dir is not None:
+    command.append(f'--data_dir={data_dir}')
+  message = (
+      f'The data set {name!r} is not in {builder.data_path}, where TFDS keeps '
+      f'it. To download and prepare it: {shlex.join(command)} --download')
+  manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+  if manual:
+    folder = builder.data_path.parents[1] / 'downloads' / 'manual'
+    message += (f'. Before that, some files have to be put into {folder} by '
+                f'hand:\n{manual}')
+  return message
+
+
+def _image_key(name, features):
+  """Which feature has the images."""
   images = [key for key, feature in features.items()
             if isinstance(feature, tfds.features.Image)]
-  image = 'image' if 'image' in images else images[0]
-  labels = [key for key, feature in features.items()
-            if isinstance(feature, tfds.features.ClassLabel)]
-  label = 'label' if 'label' in labels else None
-  return image, label
+  if len(images) > 1 and 'image' in images:
+    images = ['image']
+  if len(images) != 1:
+    raise ValueError(
+        f'`name` is {name!r}, of which {len(images)} features are images: one '
+        f'is needed, or one called `image`. Its features are '
+        f'{", ".join(features)}.')
+  feature = features[images[0]]
+  if feature.dtype not in (tf.uint8, tf.uint16):
+    raise ValueError(
+        f'`name` is {name!r}, whose images are {feature.dtype.name}; needed '
+        'are uint8 or uint16.')
+  return images[0]
