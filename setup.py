@@ -12,7 +12,12 @@ _TRAIN = [
     'tensorflow-datasets>=4.9.10',
 ]
 
-_TEST = _TRAIN + [
+_SERVING = [
+    # Messages of TensorFlow Serving; newer ones ask for a newer TensorFlow.
+    'tensorflow-serving-api>=2.21,<2.22',
+]
+
+_TEST = _TRAIN + _SERVING + [
     'pytest>=8.1',
     'pytest-xdist>=3.6',
     'ruff',
@@ -35,6 +40,7 @@ setuptools.setup(
     ],
     extras_require={
         'gpu': ['tensorflow[and-cuda]>=2.21,<2.22'],
+        'serving': _SERVING,
         'test': _TEST,
         'train': _TRAIN,
     },

@@ -1,0 +1,112 @@
+"""Models to serve, requests to them, and the right answers."""
+
+import numpy as np
+import tensorflow as tf
+
+from tests import dinh
+from tests import test_model
+import tfp_glow as tg
+
+SHAPE = test_model.SHAPE
+SIZE = 32
+NAMES = ('glow', 'glow_lu', 'glow_classes', 'real_nvp', 'nice')
+NUM_CLASSES = 3
+DIRECTIONS = {
+    'smiling': np.random.default_rng(3).normal(0., .1, SIZE).astype(np.float32),
+    'größer': np.linspace(-.2, .2, SIZE, dtype=np.float32)}
+
+
+def make_model(name):
+  """A small model whose every weight has moved off its initial value."""
+  if name == 'real_nvp':
+    flow = dinh.randomise(tg.RealNVP(
+        SHAPE, width=2, residual_blocks=1, seed=0))
+    return tg.FlowModel(flow, preprocessing='logit')
+  if name == 'nice':
+    flow = dinh.randomise(tg.NICE(SIZE, width=8, hidden_layers=1, seed=0))
+    return tg.FlowModel(flow, image_shape=SHAPE)
+  return test_model.make_model(**{
+      'glow': {},
+      'glow_lu': {'permutation': 'lu', 'num_bits': 5},
+      'glow_classes': {'num_classes': NUM_CLASSES},
+  }[name])
+
+
+def make_requests(model, count=34):
+  """Inputs and outputs of each signature.
+
+  Args:
+    model: `FlowModel`, exported with `DIRECTIONS`.
+    count: Python `int`, number of rows.
+
+  Returns:
+    requests: `dict` from signatures to pairs of `dict`s of arrays.
+  """
+  generator = np.random.default_rng(4)
+  images = test_model.random_images(count, seed=5)
+  others = images[::-1]
+  label = {}
+  if 'label' in model.condition_names:
+    label = {'label': generator.integers(
+        0, NUM_CLASSES, count, dtype=np.int32)}
+  latents = generator.normal(0., .8, [count, SIZE]).astype(np.float32)
+  unit = generator.random(count, np.float32)
+  seed = generator.integers(-2**31, 2**31, [count, 2], np.int32)
+  attribute = generator.integers(0, 2, count, dtype=np.int32)
+
+  noise = tf.stack([
+      tf.random.stateless_normal([SIZE], s, alg='philox') for s in seed])
+  a, b = (model.encode(x, **label).numpy() for x in (images, others))
+  moved = a + unit[:, None] * np.stack(list(DIRECTIONS.values()))[attribute]
+
+  def decoded(latents):
+    return {'images': model.decode(latents, **label).numpy()}
+
+  log_prob = {'log_prob': model.log_prob(images, **label).numpy(),
+              'bits_per_dim': model.bits_per_dim(images, **label).numpy()}
+  described = {
+      'attributes': [n.encode() for n in DIRECTIONS],
+      'image_shape': SHAPE,
+      'num_bits': model.num_bits,
+      'latent_shapes': model.flow.latent_shapes,
+      'num_classes': NUM_CLASSES if label else 0,
+      'tfp_glow_version': tg.__version__.encode(),
+      'tensorflow_version': tf.__version__.encode(),
+  }
+  described = {k: np.stack([np.array(v, object if isinstance(v, bytes) else
+                                     None)] * count)
+               for k, v in described.items()}
+  return {
+      'serving_default': ({'images': images, **label}, log_prob),
+      'log_prob': ({'images': images, **label}, log_prob),
+      'encode': ({'images': images, **label}, {'latents': a}),
+      'decode': ({'latents': latents, **label}, decoded(latents)),
+      'sample': ({'seed': seed, 'temperature': unit, **label},
+                 decoded(noise * unit[:, None])),
+      'interpolate': (
+          {'images_a': images, 'images_b': others, 'weight': unit, **label},
+          decoded(a + unit[:, None] * (b - a))),
+      'manipulate': (
+          {'images': images, 'attribute': attribute, 'strength': unit, **label},
+          decoded(moved)),
+      'describe': ({'row': np.arange(count, dtype=np.int32)}, described),
+  }
+
+
+def assert_agree(got, want, num_bits=8):
+  """Images may differ by a level in few pixels, at the edges of rounding."""
+  assert set(got) == set(want)
+  for name, value in want.items():
+    assert got[name].shape == value.shape, name
+    if name == 'images':
+      assert got[name].dtype == np.uint8
+      difference = np.abs(got[name].astype(int) - value)
+      assert np.mean(difference != 0) < 1. / 500.
+      # What is beyond the last level is 255.
+      assert difference.max() <= 2**(8 - num_bits)
+    elif name in ('log_prob', 'bits_per_dim'):
+      np.testing.assert_allclose(got[name], value, rtol=1e-5)
+    elif name == 'latents':
+      np.testing.assert_allclose(got[name], value, rtol=1e-5, atol=1e-5)
+    else:
+      np.testing.assert_array_equal(got[name], value)

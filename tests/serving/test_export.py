@@ -1,0 +1,264 @@
+"""What an export writes, and what it leaves when it is interrupted."""
+
+import collections
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+
+from absl import logging as absl_logging
+from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pool
+from google.protobuf import message_factory
+from google.protobuf import text_format
+from google.protobuf import wrappers_pb2
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from tests import served
+from tests import test_model
+import tfp_glow as tg
+from tfp_glow.bijectors import conditioner
+from tfp_glow.serving import extras
+from tfp_glow.serving import versions
+
+
+@pytest.fixture(scope='module')
+def model():
+  return test_model.make_model()
+
+
+@pytest.fixture(scope='module')
+def class_export(tmp_path_factory):
+  return pathlib.Path(tg.export_saved_model(
+      served.make_model('glow_classes'), tmp_path_factory.mktemp('faces'),
+      served.DIRECTIONS))
+
+
+def test_versions_count_up_and_nothing_else_is_left(model, tmp_path):
+  directory = tmp_path / 'a' / 'served'
+  assert tg.export_saved_model(model, directory) == str(directory / '1')
+  (directory / '7').mkdir()
+  (directory / '9.old').mkdir()
+  # What an export that was killed left behind.
+  (directory / '.export-abc' / 'variables').mkdir(parents=True)
+  assert tg.export_saved_model(model, str(directory)) == str(directory / '8')
+  assert sorted(os.listdir(directory)) == ['1', '7', '8', '9.old']
+  # TensorFlow Serving runs as another user.
+  assert (directory / '8').stat().st_mode & 0o755 == 0o755
+
+
+def test_a_failed_export_leaves_the_folder_as_it_was(
+    model, tmp_path, monkeypatch):
+  def fail(*args, **kwargs):
+    raise OSError('disk full')
+
+  monkeypatch.setattr(tf.saved_model, 'save', fail)
+  with pytest.raises(OSError, match='disk full'):
+    tg.export_saved_model(model, tmp_path)
+  assert not os.listdir(tmp_path)
+
+
+def test_exports_to_one_folder_wait_for_each_other(tmp_path):
+  """Each would take the other's unfinished one for one that was killed."""
+  code = textwrap.dedent("""
+      import importlib.util, sys
+      spec = importlib.util.spec_from_file_location('versions', sys.argv[1])
+      versions = importlib.util.module_from_spec(spec)
+      spec.loader.exec_module(versions)
+      print('ready', flush=True)
+      print(versions.publish(sys.argv[2], lambda path: None))
+  """)
+  second = None
+
+  def write(path):
+    nonlocal second
+    second = subprocess.Popen(
+        [sys.executable, '-c', code, versions.__file__, tmp_path],
+        stdout=subprocess.PIPE, text=True)
+    assert second.stdout.readline() == 'ready\n'
+    with pytest.raises(subprocess.TimeoutExpired):
+      second.wait(timeout=1)  # it has next to nothing to do
+    assert os.path.isdir(path)
+
+  assert versions.publish(tmp_path, write) == str(tmp_path / '1')
+  assert second.communicate()[0].strip() == str(tmp_path / '2')
+
+
+_KILLED = """
+import os, signal, sys, time
+import tfp_glow as tg
+from tests import test_model
+
+def export_in_a_child(delay):
+  # Not even this has used TensorFlow so far, so that it may be forked.
+  reader, writer = os.pipe()
+  child = os.fork()
+  if not child:
+    model = test_model.make_model()
+    os.write(writer, b'.')
+    tg.export_saved_model(model, sys.argv[1])
+    os._exit(0)
+  os.read(reader, 1)
+  start = time.monotonic()
+  if delay is not None:
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+  status = os.waitpid(child, 0)[1]
+  print(status, *sorted(os.listdir(sys.argv[1])), flush=True)
+  return time.monotonic() - start
+
+duration = export_in_a_child(None)
+for i in range(moments := int(sys.argv[2])):
+  export_in_a_child(duration * (i + .5) / moments)
+export_in_a_child(None)
+"""
+
+
+@pytest.mark.parametrize(
+    'moments', [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_an_export_that_is_killed_leaves_whole_versions(moments, tmp_path):
+  directory = tmp_path / 'served'
+  result = subprocess.run(
+      [sys.executable, '-c', _KILLED, directory, str(moments)], check=True,
+      stdout=subprocess.PIPE, text=True,
+      cwd=pathlib.Path(__file__).parents[2])
+  first, *killed, last = [line.split() for line in result.stdout.splitlines()]
+  assert first == ['0', '1'] and last[0] == '0'
+  assert len(killed) == moments
+  # The first moments are before the end, and something was under way.
+  assert killed[0] == [str(signal.SIGKILL.value), killed[0][1], '1']
+  assert killed[0][1].startswith('.export-')
+  # What the killed ones left is gone after one that was not.
+  names = last[1:]
+  assert names == sorted(os.listdir(directory))
+  assert names == [str(i + 1) for i in range(len(names))]
+  images = test_model.random_images(4)
+  want = test_model.make_model().log_prob(images)
+  for name in names:
+    got = tf.saved_model.load(directory / name).signatures['log_prob'](
+        images=tf.constant(images))['log_prob']
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_networks_are_traced_once_each_way(model, tmp_path, monkeypatch):
+  calls = collections.Counter()
+  call = conditioner.Conditioner.__call__
+
+  def counted(self, *args, **kwargs):
+    calls[id(self)] += 1
+    return call(self, *args, **kwargs)
+
+  monkeypatch.setattr(conditioner.Conditioner, '__call__', counted)
+  tg.export_saved_model(model, tmp_path, served.DIRECTIONS)
+  # A coupling at each level and the priors of both.
+  assert list(calls.values()) == [2] * 4
+
+
+def test_weights_are_stored_once(model, tmp_path):
+  path = pathlib.Path(tg.export_saved_model(model, tmp_path))
+  weights = sum(4 * v.shape.num_elements()
+                for v in model.distribution.variables)
+  stored = path / 'variables' / 'variables.data-00000-of-00001'
+  # Beside them there are the names.
+  assert weights <= stored.stat().st_size < weights + 20_000
+
+
+def test_attribute_names_are_in_the_assets(class_export):
+  names = (class_export / 'assets' / 'attributes.txt').read_text('utf-8')
+  assert names.splitlines() == list(served.DIRECTIONS)
+
+
+def test_there_is_a_warmup_request_for_each_signature(class_export):
+  path = class_export / 'assets.extra' / 'tf_serving_warmup_requests'
+  signatures = tf.saved_model.load(class_export).signatures
+  seen = []
+  for record in tf.data.TFRecordDataset(str(path)):
+    log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+    request = log.predict_log.request
+    assert request.model_spec.name == class_export.parent.name
+    seen.append(request.model_spec.signature_name)
+    # The server refuses to load a version whose requests fail.
+    signatures[seen[-1]](**{
+        k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()})
+  assert sorted([*seen, 'serving_default']) == sorted(signatures)
+
+
+def test_without_the_protos_there_are_no_warmup_requests(
+    model, tmp_path, monkeypatch):
+  find_spec = extras.importlib.util.find_spec
+  monkeypatch.setattr(
+      extras.importlib.util, 'find_spec',
+      lambda name: None if name == 'tensorflow_serving' else find_spec(name))
+  path = tg.export_saved_model(model, tmp_path)
+  assert os.listdir(pathlib.Path(path) / 'assets.extra') == [
+      'batching_parameters.txt']
+
+
+def test_batching_parameters_are_of_tensorflow_servings_form(class_export):
+  """`tensorflow-serving-api` lacks session_bundle_config.proto: as there."""
+  field = descriptor_pb2.FieldDescriptorProto
+  file = descriptor_pb2.FileDescriptorProto(
+      name='batching.proto', package='serving', syntax='proto3',
+      dependency=['google/protobuf/wrappers.proto'])
+  message = file.message_type.add(name='BatchingParameters')
+  for number, (name, kind) in enumerate([
+      ('max_batch_size', 'Int64Value'), ('batch_timeout_micros', 'Int64Value'),
+      ('max_enqueued_batches', 'Int64Value'),
+      ('num_batch_threads', 'Int64Value'), ('thread_pool_name', 'StringValue'),
+  ], start=1):
+    message.field.add(
+        name=name, number=number, type=field.TYPE_MESSAGE,
+        label=field.LABEL_OPTIONAL, type_name=f'.google.protobuf.{kind}')
+  message.field.add(
+      name='allowed_batch_sizes', number=6, type=field.TYPE_INT64,
+      label=field.LABEL_REPEATED)
+  pool = descriptor_pool.DescriptorPool()
+  pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+  pool.Add(file)
+  parameters = message_factory.GetMessageClass(
+      pool.FindMessageTypeByName('serving.BatchingParameters'))()
+  text = (class_export / 'assets.extra' / 'batching_parameters.txt').read_text()
+  text_format.Parse(text, parameters)
+  sizes = list(parameters.allowed_batch_sizes)
+  assert sizes == sorted(sizes)
+  assert sizes[-1] == parameters.max_batch_size.value > 1
+  assert parameters.num_batch_threads.value > 0
+
+
+def test_no_line_names_every_weight(model, tmp_path):
+  lines = []
+  handler = logging.Handler()
+  handler.emit = lambda record: lines.append(record.getMessage())
+  logger = absl_logging.get_absl_logger()
+  verbosity = absl_logging.get_verbosity()
+  absl_logging.set_verbosity(absl_logging.INFO)
+  logger.addHandler(handler)
+  try:
+    tg.export_saved_model(model, tmp_path)
+  finally:
+    logger.removeHandler(handler)
+    absl_logging.set_verbosity(verbosity)
+  assert lines  # others are left alone
+  assert max(len(line) for line in lines) < 200 + len(str(tmp_path))
+  assert not logger.filters
+
+
+def test_what_cannot_be_served_is_refused(model, tmp_path):
+  flow = tg.Glow(test_model.SHAPE, levels=1, steps=1, width=3, context_size=2)
+  with pytest.raises(ValueError, match='context'):
+    tg.export_saved_model(tg.FlowModel(flow), tmp_path)
+  for directions, message in [
+      ({'up': np.zeros(3)}, r"\['up'\].*\(3,\).*\(32,\)"),
+      ({'up': np.full(32, np.nan)}, r"\['up'\].*not finite"),
+      ({'up\ndown': np.zeros(32)}, 'one line'),
+      ({'': np.zeros(32)}, 'one line'),
+  ]:
+    with pytest.raises(ValueError, match=message):
+      tg.export_saved_model(model, tmp_path, directions)
+  assert not os.listdir(tmp_path)
