@@ -20,15 +20,15 @@ _local = threading.local()
 
 
 @contextlib.contextmanager
-def updating_running_averages():
-  """Within it, training-mode batch normalisation moves its averages.
+def updating_running_averages(updating=True):
+  """Within it, training-mode batch normalisation moves its averages, or not.
 
   `FlowModel.fit` is what enters it: no density, sample or gradient taken
   outside moves a running average. In a `tf.function` what counts is whether
   it was entered when the function was traced.
   """
   before = is_updating()
-  _local.updating = True
+  _local.updating = updating
   try:
     yield
   finally:

@@ -60,15 +60,34 @@ class ActNormConv2D(keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs):
-    scale = tf.exp(moments.LOG_SCALE_FACTOR * _value(self.log_scale))
-    return _convolve(
-        inputs, _value(self.kernel) * scale, _value(self.shift) * scale)
+    (kernel, bias), = self.folded([self], *_image_size(inputs))
+    return _convolve(inputs, kernel, bias)
+
+  @staticmethod
+  def folded(layers, height, width):
+    """Kernels and biases of alike layers with all else folded in.
+
+    Args:
+      layers: List of layers with weights of the same shapes.
+      height: Height of the image, an integer or `Tensor` `[]`.
+      width: Width of the image, an integer or `Tensor` `[]`.
+
+    Returns:
+      weights: List of pairs of kernel and bias, which is a map `[H, W,
+        filters]` where the kernel is 3x3.
+    """
+    return _folded(
+        *([_value(v) for v in variables] for variables in zip(*(
+            (layer.kernel, layer.shift, layer.log_scale)
+            for layer in layers))), height, width)
 
   def initialize(self, inputs):
     """Sets `shift` and `log_scale` from data, and returns the output."""
     inputs = tf.cast(inputs, self.variable_dtype)
-    kernel = _value(self.kernel)
-    raw = _convolve(inputs, kernel, tf.zeros([self.filters], kernel.dtype))
+    zeros = tf.zeros([self.filters], self.variable_dtype)
+    (kernel, bias), = _folded(
+        [_value(self.kernel)], [zeros], [zeros], *_image_size(inputs))
+    raw = _convolve(inputs, kernel, bias)
     shift, log_scale = moments.standardising_shift_and_log_scale(raw)
     self.shift.assign(shift)
     self.log_scale.assign(log_scale)
@@ -122,14 +141,16 @@ class ZeroConv2D(keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs):
-    scale = tf.exp(moments.LOG_SCALE_FACTOR * _value(self.log_scale))
-    kernel, bias = _value(self.kernel) * scale, _value(self.bias) * scale
-    if self.interleaved:
-      # Sorting the weights is cheaper than sorting the image.
-      halves = np.r_[0:self.filters:2, 1:self.filters:2]
-      kernel = tf.gather(kernel, halves, axis=-1)
-      bias = tf.gather(bias, halves)
+    (kernel, bias), = self.folded([self], *_image_size(inputs))
     return _convolve(inputs, kernel, bias)
+
+  @staticmethod
+  def folded(layers, height, width):
+    """See `ActNormConv2D.folded`."""
+    return _folded(
+        *([_value(v) for v in variables] for variables in zip(*(
+            (layer.kernel, layer.bias, layer.log_scale)
+            for layer in layers))), height, width, layers[0].interleaved)
 
   def get_config(self):
     return {**super().get_config(), 'filters': self.filters,
@@ -266,11 +287,37 @@ class GlowNetwork(keras.layers.Layer):
                for conv in (self.conv_1, self.conv_2)
                for v in (conv.shift, conv.log_scale))
 
-  def call(self, kept, condition=None, condition_2=None):
-    h = append_channels(kept, condition, condition_2)
-    h = tf.nn.relu(self.conv_1(h))
-    h = tf.nn.relu(self.conv_2(h))
-    return self.conv_last(h)
+  def call(self, kept, condition=None, condition_2=None, folded=None):
+    if folded is None:
+      folded, = self.folded([self], *_image_size(kept))
+    h = tf.cast(append_channels(kept, condition, condition_2),
+                self.compute_dtype)
+    h = tf.nn.relu(_convolve(h, *folded[0]))
+    h = tf.nn.relu(_convolve(h, *folded[1]))
+    return _convolve(h, *folded[2])
+
+  @staticmethod
+  def folded(networks, height, width):
+    """What `call` takes as `folded`, of alike networks together.
+
+    Args:
+      networks: List of networks with equal `folded_like`.
+      height: Height of the image, an integer or `Tensor` `[]`.
+      width: Width of the image, an integer or `Tensor` `[]`.
+
+    Returns:
+      weights: List of three pairs of kernel and bias for each network.
+    """
+    layers = ([n.conv_1 for n in networks], [n.conv_2 for n in networks],
+              [n.conv_last for n in networks])
+    return list(zip(*(alike[0].folded(alike, height, width)
+                      for alike in layers)))
+
+  @property
+  def folded_like(self):
+    """Equal for networks that can be folded together."""
+    return (GlowNetwork, self.interleaved, self.variable_dtype,
+            *(tuple(v.shape) for v in self.variables))
 
   def initialize(self, kept, condition=None, condition_2=None):
     """Initialises the activation normalisations from data, in their order."""
@@ -704,15 +751,54 @@ def _value(variable):
   return tf.convert_to_tensor(variable)
 
 
-def _convolve(inputs, kernel, bias):
-  """Convolution plus bias; a 3x3 kernel's last input channel is the edge."""
-  dtype = inputs.dtype
-  if kernel.shape[0] == 3:
+def _image_size(images):
+  """Height and width of `[N, H, W, C]`, as integers if they are known."""
+  height, width = images.shape[1:3]
+  if height is None or width is None:
+    return tf.shape(images)[1], tf.shape(images)[2]
+  return height, width
+
+
+def _folded(kernels, biases, log_scales, height, width, interleaved=False):
+  """Kernels and biases of alike convolutions, scaled, and without the edge."""
+  scales = tf.exp(moments.LOG_SCALE_FACTOR * tf.stack(log_scales))
+  kernels = tf.stack(kernels) * scales[:, None, None, None, :]
+  biases = tf.stack(biases) * scales
+  if interleaved:
+    # Sorting the weights is cheaper than sorting the image.
+    kernels, biases = _halves_last(kernels), _halves_last(biases)
+  size, filters = kernels.shape[1], kernels.shape[-1]
+  if size == 3:
     # The edge channel is the same for every image: one map, like a bias.
-    height, width = tf.shape(inputs)[1], tf.shape(inputs)[2]
-    ring = tf.pad(tf.zeros([1, height, width, 1], kernel.dtype),
-                  [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.)
-    bias += tf.nn.conv2d(ring, kernel[:, :, -1:], 1, 'VALID')
-    kernel = kernel[:, :, :-1]
-  outputs = tf.nn.conv2d(inputs, tf.cast(kernel, dtype), 1, 'SAME')
-  return outputs + tf.cast(bias, dtype)
+    edge = tf.reshape(kernels[:, :, :, -1, :], [-1, size**2, filters])
+    kernels = kernels[:, :, :, :-1, :]
+    maps = tf.matmul(_edge(height, width, edge.dtype), edge)
+    maps += biases[:, None, :]
+    biases = tf.reshape(maps, [len(log_scales), height, width, filters])
+  return list(zip(tf.unstack(kernels), tf.unstack(biases)))
+
+
+def _halves_last(values):
+  """Takes the last axis from pairs to halves."""
+  *shape, size = values.shape
+  pairs = tf.reshape(values, [*shape, size // 2, 2])
+  return tf.reshape(tf.linalg.matrix_transpose(pairs), [*shape, size])
+
+
+def _edge(height, width, dtype):
+  """`[1, H*W, 9]`: 1 where a tap of a 3x3 kernel is outside of the image."""
+  ring = tf.pad(tf.zeros([1, height, width, 1], dtype),
+                [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.)
+  taps = tf.reshape(tf.eye(9, dtype=dtype), [3, 3, 1, 9])
+  return tf.reshape(tf.nn.conv2d(ring, taps, 1, 'VALID'),
+                    [1, height * width, 9])
+
+
+def _convolve(inputs, kernel, bias):
+  """Convolution plus bias, or plus a map."""
+  outputs = tf.nn.conv2d(
+      inputs, tf.cast(kernel, inputs.dtype), 1, 'SAME')
+  bias = tf.cast(bias, inputs.dtype)
+  if bias.shape.rank == 1:
+    return tf.nn.bias_add(outputs, bias)
+  return outputs + bias

@@ -128,8 +128,8 @@ def test_a_coupling_changes_all_but_what_its_mask_keeps(mask, kept):
   bumped = y.copy()
   bumped[changed] += 1.
   np.testing.assert_allclose(
-      coupling._evaluate(*mask.split(tf.constant(bumped)), {}, False),
-      coupling._evaluate(*mask.split(tf.constant(y)), {}, False))
+      coupling._evaluate(*mask.split(tf.constant(bumped)), None),
+      coupling._evaluate(*mask.split(tf.constant(y)), None))
 
 
 @pytest.mark.parametrize('scale,formula', [

@@ -102,11 +102,33 @@ class BatchNorm(flow_bijector.FlowBijector):
     """Python `int`, number of channels that are normalised."""
     return self._channels
 
-  def _inverse_and_log_det(self, y, training=False):
+  def normalise(self, y, training=False):
+    """Goes from data to latent.
+
+    Args:
+      y: `Tensor` `[..., *event]`.
+      training: Python `bool`, whether to take the batch's statistics.
+        Default value: `False`.
+
+    Returns:
+      x: `Tensor` `[..., *event]`.
+      log_det: `Tensor` `[]`.
+      moments: Mean and variance, `[C]` each, that were used.
+    """
     kept, changed = self._split(y, 'y')
     mean, variance = self.running(changed, training)
     x = (changed - mean) * tf.math.rsqrt(variance + self._epsilon)
-    return self._merge(kept, x), -self._log_scale(y, variance)
+    return self._merge(kept, x), -self._log_scale(y, variance), (
+        mean, variance)
+
+  def restore(self, x, mean, variance):
+    """Goes from latent to data, with the moments that `normalise` used."""
+    kept, changed = self._split(x, 'x')
+    y = changed * tf.sqrt(variance + self._epsilon) + mean
+    return self._merge(kept, y), self._log_scale(x, variance)
+
+  def _inverse_and_log_det(self, y, training=False):
+    return self.normalise(y, training)[:2]
 
   def _forward_and_log_det(self, x, training=False):
     if training:
@@ -114,15 +136,12 @@ class BatchNorm(flow_bijector.FlowBijector):
           f'`training=True` has no meaning in `forward` of {self.name}: the '
           'statistics of a batch are known only once it has been generated. '
           'Sample with the running averages, `training=False`.')
-    kept, changed = self._split(x, 'x')
-    mean, variance = self.running(changed, training)
-    y = changed * tf.sqrt(variance + self._epsilon) + mean
-    return self._merge(kept, y), self._log_scale(x, variance)
+    return self.restore(x, *self.running(x, training))
 
   def _split(self, value, argument):
     kept, changed = (None, value) if self._mask is None else (
         self._mask.split(value))
-    channel_affine.check_channels(self, changed, argument)
+    channel_affine.check_channels([self], changed, argument)
     return kept, changed
 
   def _merge(self, kept, changed):

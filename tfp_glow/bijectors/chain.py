@@ -4,8 +4,8 @@ import itertools
 
 import tensorflow as tf
 
-from tfp_glow.bijectors import channel_affine
 from tfp_glow.bijectors import flow_bijector
+from tfp_glow.bijectors import run
 
 
 class Chain(flow_bijector.FlowBijector):
@@ -31,12 +31,15 @@ class Chain(flow_bijector.FlowBijector):
   TensorShape([2, 4, 4, 4])
   """
 
-  def __init__(self, bijectors, dtype=None, validate_args=False,
-               name='chain'):
+  def __init__(self, bijectors, memory='store', dtype=None,
+               validate_args=False, name='chain'):
     """Takes the bijectors, nearest to the data first.
 
     Args:
       bijectors: List of `tfb.Bijector`, at least one, with one data type.
+      memory: Python `str`, what the gradient costs. `'store'` keeps what each
+        layer computed; `'recompute'` rebuilds it, layer by layer, from what
+        the layers gave. Default value: `'store'`.
       dtype: `tf.float32` or `tf.float64`. Default value: `None`, that of the
         members, or `tf.float32` if none has any.
       validate_args: Python `bool`, whether to check values inside graphs too.
@@ -44,8 +47,12 @@ class Chain(flow_bijector.FlowBijector):
       name: Python `str`. Default value: `'chain'`.
 
     Raises:
-      ValueError: If there is no bijector, or if data types differ.
+      ValueError: If there is no bijector, if data types differ, or `memory`
+        has no such name.
     """
+    if memory not in run.MEMORY:
+      raise ValueError(
+          f'`memory` must be one of {run.MEMORY}, got {memory!r}.')
     bijectors = list(bijectors)
     if not bijectors:
       raise ValueError('`bijectors` is empty: at least one is needed.')
@@ -61,6 +68,12 @@ class Chain(flow_bijector.FlowBijector):
         dtype=dtypes.pop() if dtypes else tf.float32,
         validate_args=validate_args, name=name)
     self._bijectors = bijectors
+    self._memory = memory
+
+  @property
+  def memory(self):
+    """Python `str`, what the gradient costs."""
+    return self._memory
 
   @property
   def bijectors(self):
@@ -75,26 +88,32 @@ class Chain(flow_bijector.FlowBijector):
   def _inverse_and_log_det(self, y, **conditions):
     total = tf.zeros([], self.dtype)
     event_ndims = self.inverse_min_event_ndims
-    for group, seen in self._groups(conditions):
-      if len(group) > 1:
-        y, log_det = channel_affine.inverse_and_log_det(group, y)
+    for members, seen in self._parts(conditions):
+      if run.is_member(members[0]):
+        y, log_det = self._through(
+            run.Run(members, seen, event_ndims, inverse=True), y)
       else:
-        y, log_det = _inverse_and_log_det(group[0], y, event_ndims, seen)
-        event_ndims = group[0].inverse_event_ndims(event_ndims)
+        y, log_det = _inverse_and_log_det(members[0], y, event_ndims, seen)
+        event_ndims = members[0].inverse_event_ndims(event_ndims)
       total += log_det
     return y, total
 
   def _forward_and_log_det(self, x, **conditions):
     total = tf.zeros([], self.dtype)
     event_ndims = self.forward_min_event_ndims
-    for group, seen in reversed(list(self._groups(conditions))):
-      if len(group) > 1:
-        x, log_det = channel_affine.forward_and_log_det(group, x)
+    for members, seen in reversed(list(self._parts(conditions))):
+      if run.is_member(members[0]):
+        x, log_det = self._through(
+            run.Run(members, seen, event_ndims, inverse=False), x)
       else:
-        x, log_det = _forward_and_log_det(group[0], x, event_ndims, seen)
-        event_ndims = group[0].forward_event_ndims(event_ndims)
+        x, log_det = _forward_and_log_det(members[0], x, event_ndims, seen)
+        event_ndims = members[0].forward_event_ndims(event_ndims)
       total += log_det
     return x, total
+
+  def _through(self, one_run, value):
+    return (one_run.recompute(value) if self._memory == 'recompute' else
+            one_run.store(value))
 
   def _initialize(self, y, **conditions):
     for bijector, seen in self._members(conditions):
@@ -119,19 +138,20 @@ class Chain(flow_bijector.FlowBijector):
         conditions['feature_map'] = _pass_feature_map(
             bijector, conditions['feature_map'])
 
-  def _groups(self, conditions):
-    """The members, with neighbouring per-pixel layers taken together."""
-    group = []
+  def _parts(self, conditions):
+    """The members, with those that can be in a run taken together."""
+    layers, seen_by_layers = [], {}
     for bijector, seen in self._members(conditions):
-      if isinstance(bijector, channel_affine.ChannelAffine):
-        group.append(bijector)
+      if run.is_member(bijector):
+        layers.append(bijector)
+        seen_by_layers.update(seen)
         continue
-      if group:
-        yield group, {}
-        group = []
+      if layers:
+        yield layers, seen_by_layers
+      layers, seen_by_layers = [], {}
       yield [bijector], seen
-    if group:
-      yield group, {}
+    if layers:
+      yield layers, seen_by_layers
 
   def _inverse_event_shape(self, shape):
     for bijector in self._bijectors:

@@ -14,8 +14,9 @@ class ChannelAffine(flow_bijector.FlowBijector):
   log |det dx/dy| = H W log |det A|
   ```
 
-  A subclass gives `A, a` and `B, b` and `log |det A|`. `Chain` multiplies the
-  small matrices of neighbouring layers and touches the image once.
+  A subclass gives these maps of its `affine_weights`. Neighbouring layers
+  touch the image once, through the product of their matrices, and the small
+  matrices of alike layers of a chain are computed together.
   """
 
   def __init__(self, channels, dtype, validate_args, name):
@@ -30,65 +31,82 @@ class ChannelAffine(flow_bijector.FlowBijector):
     """Python `int`, number of channels."""
     return self._channels
 
-  def inverse_affine(self):
-    """`A` `[C, C]` and `a` `[C]` of the map from data to latent."""
+  @property
+  def affine_weights(self):
+    """The variables that the maps are made of."""
     raise NotImplementedError
 
-  def forward_affine(self):
-    """`B` `[C, C]` and `b` `[C]` of the map from latent to data."""
+  @staticmethod
+  def inverse_map(*weights):
+    """The map from data to latent.
+
+    Args:
+      *weights: `affine_weights`, of any number of layers: each a `Tensor`
+        `[..., *shape]`.
+
+    Returns:
+      A: `Tensor` `[..., C, C]`.
+      a: `Tensor` `[..., C]`.
+      log_det: `Tensor` `[...]`, `log |det A|`, in nats a pixel.
+    """
     raise NotImplementedError
 
-  def log_det_per_pixel(self):
-    """`log |det A|`, `[]`, in nats a pixel."""
+  @staticmethod
+  def forward_map(*weights):
+    """The map from latent to data: `B`, `b` and `log |det B|`."""
     raise NotImplementedError
 
   def _inverse_and_log_det(self, y):
-    return inverse_and_log_det([self], y)
+    check_channels([self], y, 'y')
+    return apply_map(y, self.inverse_map(*_weights(self)))
 
   def _forward_and_log_det(self, x):
-    return forward_and_log_det([self], x)
+    check_channels([self], x, 'x')
+    return apply_map(x, self.forward_map(*_weights(self)))
 
 
-def inverse_and_log_det(layers, y):
-  """Applies neighbouring layers, nearest to the data first, as one."""
+def group_maps(groups, inverse):
+  """The maps of groups of neighbouring layers, each group's as one.
+
+  Args:
+    groups: List of `K` alike lists of layers, nearest to the data first.
+    inverse: Python `bool`, from data to latent, or back.
+
+  Returns:
+    maps: List of `K` triples of matrix, shift and log-determinant.
+  """
+  alike_layers = list(zip(*groups))
+  total = None
+  for layers in alike_layers if inverse else reversed(alike_layers):
+    make = layers[0].inverse_map if inverse else layers[0].forward_map
+    matrix, shift, log_det = make(*(
+        tf.stack(weights) for weights in zip(*map(_weights, layers))))
+    if total is not None:
+      matrix, shift, log_det = (
+          total[0] @ matrix,
+          tf.linalg.matvec(matrix, total[1], transpose_a=True) + shift,
+          total[2] + log_det)
+    total = matrix, shift, log_det
+  return list(zip(*map(tf.unstack, total)))
+
+
+def apply_map(value, one_map):
+  """Applies matrix and shift to every pixel, and counts the pixels."""
+  matrix, shift, log_det = one_map
+  rows = tf.reshape(value, [-1, value.shape[-1]])
+  shape = value.shape if value.shape.is_fully_defined() else tf.shape(value)
+  result = tf.reshape(tf.matmul(rows, matrix) + shift, shape)
+  result.set_shape(value.shape)
+  return result, log_det * num_pixels(value)
+
+
+def check_channels(layers, value, argument):
+  """Raises if `value` has another number of channels than one of `layers`."""
   for layer in layers:
-    check_channels(layer, y, 'y')
-  matrix, shift = layers[0].inverse_affine()
-  for layer in layers[1:]:
-    a, b = layer.inverse_affine()
-    matrix, shift = matrix @ a, tf.linalg.matvec(
-        a, shift, transpose_a=True) + b
-  log_det = sum(layer.log_det_per_pixel() for layer in layers)
-  return affine(y, matrix, shift), log_det * num_pixels(y)
-
-
-def forward_and_log_det(layers, x):
-  """Applies neighbouring layers, nearest to the data first, backwards."""
-  for layer in layers:
-    check_channels(layer, x, 'x')
-  matrix, shift = layers[-1].forward_affine()
-  for layer in layers[-2::-1]:
-    a, b = layer.forward_affine()
-    matrix, shift = matrix @ a, tf.linalg.matvec(
-        a, shift, transpose_a=True) + b
-  log_det = sum(layer.log_det_per_pixel() for layer in layers)
-  return affine(x, matrix, shift), -log_det * num_pixels(x)
-
-
-def affine(x, matrix, shift):
-  """`x @ matrix + shift` along the last axis."""
-  rows = tf.reshape(x, [-1, x.shape[-1]])
-  result = tf.reshape(tf.matmul(rows, matrix) + shift, tf.shape(x))
-  result.set_shape(x.shape)
-  return result
-
-
-def check_channels(layer, value, argument):
-  """Raises if `value` has another number of channels than `layer`."""
-  if value.shape[-1] != layer.channels:
-    raise ValueError(
-        f'`{argument}` of {layer.name} has {value.shape[-1]} channels (shape '
-        f'{value.shape}), but {layer.channels} are needed.')
+    if value.shape[-1] != layer.channels:
+      raise ValueError(
+          f'`{argument}` of {layer.name} has {value.shape[-1]} channels '
+          f'(shape {value.shape}), but {layer.channels} are needed.')
 
 
 def num_pixels(value):
@@ -97,3 +115,7 @@ def num_pixels(value):
   if shape.is_fully_defined():
     return tf.constant(shape.num_elements(), value.dtype)
   return tf.cast(tf.reduce_prod(tf.shape(value)[-3:-1]), value.dtype)
+
+
+def _weights(layer):
+  return [tf.convert_to_tensor(weight) for weight in layer.affine_weights]

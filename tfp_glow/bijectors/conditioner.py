@@ -25,7 +25,8 @@ class Conditioner(tf.Module):
         a Keras 3 layer or model, a `tf.Module`, or a function. With
         conditions it is called as `network(kept, *conditions)`, a functional
         Keras model as `network([kept, *conditions])`. It is given `training`
-        if its signature names it.
+        if its signature names it, and `folded`, where it has a method of this
+        name; see `networks.GlowNetwork`.
       name: Python `str`. Default value: `None`.
 
     Raises:
@@ -37,7 +38,9 @@ class Conditioner(tf.Module):
           '`conditioner` must be callable from the kept part to parameters, '
           f'got {network!r}.')
     self.network = network
-    self._takes_training = _takes_training(network)
+    self._takes_training = _takes(network, 'training')
+    self._takes_folded = (
+        _takes(network, 'folded') and hasattr(network, 'folded'))
     self._keras_variables = []
     self._show_variables()
 
@@ -51,7 +54,15 @@ class Conditioner(tf.Module):
     """Whether a data-dependent network has left its initial values."""
     return getattr(self.network, 'is_initialized', True)
 
-  def __call__(self, kept, event_ndims, conditions=(), training=False):
+  @property
+  def folded_like(self):
+    """Equal for networks whose weights `folded` folds together, or `None`."""
+    if self._takes_folded and self.is_built:
+      return self.network.folded_like
+    return None
+
+  def __call__(self, kept, event_ndims, conditions=(), training=False,
+               folded=None):
     """Evaluates the network once.
 
     Args:
@@ -61,6 +72,7 @@ class Conditioner(tf.Module):
         broadcast to those of `kept`, and its event's rank. Default value:
         `()`.
       training: Python `bool`. Default value: `False`.
+      folded: What `folded` gave for this network. Default value: `None`.
 
     Returns:
       parameters: `Tensor` `[..., *parameters]`, in `kept`'s dtype if that is
@@ -68,6 +80,8 @@ class Conditioner(tf.Module):
     """
     inputs, batch_shape = _flatten_batch(kept, event_ndims, conditions)
     kwargs = {'training': training} if self._takes_training else {}
+    if folded is not None:
+      kwargs['folded'] = folded
     with contextlib.ExitStack() as stack:
       if not training:
         stack.enter_context(full_precision(self.network))
@@ -106,6 +120,23 @@ class Conditioner(tf.Module):
       self._keras_variables = [v.value for v in self.network.variables]
 
 
+def folded(conditioners, kept):
+  """What each of alike conditioners takes as `folded`, computed together.
+
+  Args:
+    conditioners: List of `Conditioner`, with equal `folded_like`.
+    kept: `Tensor` `[..., H, W, C]`, the kept part of one of them.
+
+  Returns:
+    folded: List of a structure of `Tensor` for each conditioner.
+  """
+  height, width = kept.shape[-3:-1]
+  if height is None or width is None:
+    height, width = tf.unstack(tf.shape(kept)[-3:-1])
+  return conditioners[0].network.folded(
+      [c.network for c in conditioners], height, width)
+
+
 @contextlib.contextmanager
 def full_precision(network):
   """Has a mixed-precision Keras network compute in its weights' precision."""
@@ -123,11 +154,11 @@ def full_precision(network):
       layer.dtype_policy = policy
 
 
-def _takes_training(network):
+def _takes(network, name):
   is_layer = isinstance(network, keras.layers.Layer)
   function = network.call if is_layer else network
   try:
-    return 'training' in inspect.signature(function).parameters
+    return name in inspect.signature(function).parameters
   except ValueError:  # a builtin without a signature
     return False
 

@@ -44,17 +44,58 @@ class Coupling(flow_bijector.FlowBijector):
   def condition_names(self):
     return frozenset(['feature_map', 'context', 'training'])
 
-  def _inverse_and_log_det(self, y, training=False, **conditions):
+  @property
+  def folded_like(self):
+    """Equal for couplings whose networks `folded` folds together, or `None`."""
+    return self._conditioner.folded_like
+
+  @staticmethod
+  def folded(couplings, value):
+    """What each of alike couplings takes as `folded`, computed together."""
+    kept, _ = couplings[0].mask.split(value)
+    return conditioner_lib.folded(
+        [c._conditioner for c in couplings], kept)  # pylint: disable=protected-access
+
+  def _inverse_and_log_det(self, y, folded=None, **conditions):
     kept, changed = self._mask.split(y)
-    parameters = self._evaluate(kept, changed, conditions, training)
+    parameters = self._evaluate(kept, changed, folded, **conditions)
     changed, log_det = self._to_latent(changed, parameters)
     return self._mask.merge(kept, changed), log_det
 
-  def _forward_and_log_det(self, x, training=False, **conditions):
+  def _forward_and_log_det(self, x, folded=None, **conditions):
     kept, changed = self._mask.split(x)
-    parameters = self._evaluate(kept, changed, conditions, training)
+    parameters = self._evaluate(kept, changed, folded, **conditions)
     changed, log_det = self._to_data(changed, parameters)
     return self._mask.merge(kept, changed), log_det
+
+  def again(self, tape, output, inverse, folded=None, **conditions):
+    """Evaluates the layer again, from its output, and its network once.
+
+    Args:
+      tape: `tf.GradientTape` that records.
+      output: `Tensor` `[..., *event]`.
+      inverse: Python `bool`, whether the output is the latent.
+      folded: What `folded` gave for this layer. Default value: `None`.
+      **conditions: Keyword arguments named in `condition_names`.
+
+    Returns:
+      value: The input.
+      parts: The kept and the changed part of the input, watched by the tape.
+      output: The output again.
+      log_det: The log-determinant again.
+    """
+    there, back = self._to_latent, self._to_data
+    if not inverse:
+      there, back = back, there
+    kept, changed = self._mask.split(output)
+    tape.watch(kept)
+    parameters = self._evaluate(kept, changed, folded, **conditions)
+    with tape.stop_recording():
+      changed = self._mask.blank(back(changed, parameters)[0])
+      value = self._mask.merge(kept, changed)
+    tape.watch(changed)
+    again, log_det = there(changed, parameters)
+    return value, [kept, changed], self._mask.merge(kept, again), log_det
 
   def _initialize(self, y, training=False, **conditions):
     kept, _ = self._mask.split(y)
@@ -77,9 +118,10 @@ class Coupling(flow_bijector.FlowBijector):
       given.append((value, event_ndims))
     return given
 
-  def _evaluate(self, kept, changed, conditions, training):
+  def _evaluate(self, kept, changed, folded, training=False, **conditions):
     parameters = self._conditioner(
-        kept, self._event_ndims, self._with_ranks(conditions), training)
+        kept, self._event_ndims, self._with_ranks(conditions), training,
+        folded)
     needed = changed.shape[-self._event_ndims:-1].concatenate(
         self._num_parameters * changed.shape[-1])
     given = parameters.shape[-self._event_ndims:]
@@ -89,6 +131,7 @@ class Coupling(flow_bijector.FlowBijector):
           f'a part to change of shape {changed.shape[-self._event_ndims:]}, '
           f'but {needed} is needed: {self._layout}.')
     return parameters
+
 
 class AffineCoupling(Coupling):
   """Shifts and scales one part by what a network makes of the other.

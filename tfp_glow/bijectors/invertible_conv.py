@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors import channel_affine
+from tfp_glow.bijectors import gradients as gradients_lib
 
 
 class InvertibleConv(channel_affine.ChannelAffine):
@@ -55,17 +56,22 @@ class InvertibleConv(channel_affine.ChannelAffine):
     self.kernel = tf.Variable(
         random_rotation(channels, seed), dtype=dtype, name='kernel')
 
-  def inverse_affine(self):
-    return tf.identity(self.kernel), tf.zeros([self.channels], self.dtype)
+  @property
+  def affine_weights(self):
+    return (self.kernel,)
 
-  def forward_affine(self):
-    inverse = _inverse(tf.cast(self.kernel, tf.float64))
-    return (tf.cast(inverse, self.dtype),
-            tf.zeros([self.channels], self.dtype))
+  @staticmethod
+  def inverse_map(kernel):
+    log_det = log_abs_det(tf.cast(kernel, tf.float64))
+    return kernel, tf.zeros_like(kernel[..., 0]), tf.cast(
+        log_det, kernel.dtype)
 
-  def log_det_per_pixel(self):
-    return tf.cast(
-        log_abs_det(tf.cast(self.kernel, tf.float64)), self.dtype)
+  @staticmethod
+  def forward_map(kernel):
+    in_float64 = tf.cast(kernel, tf.float64)
+    inverse = tf.cast(_inverse(in_float64), kernel.dtype)
+    return inverse, tf.zeros_like(kernel[..., 0]), tf.cast(
+        -log_abs_det(in_float64), kernel.dtype)
 
 
 class InvertibleConvLU(channel_affine.ChannelAffine):
@@ -114,40 +120,37 @@ class InvertibleConvLU(channel_affine.ChannelAffine):
       lu, rows = tf.linalg.lu(random_rotation(channels, seed))
       diagonal = tf.linalg.diag_part(lu)
       permutation = tf.one_hot(rows, channels, axis=0, dtype=lu.dtype)
+      lower = tf.linalg.band_part(lu, -1, 0) - tf.linalg.diag(diagonal)
+      upper = tf.linalg.band_part(lu, 0, -1) - tf.linalg.diag(diagonal)
     self.permutation = tf.Variable(
         tf.cast(permutation, dtype), trainable=False, name='permutation')
     self.sign = tf.Variable(
         tf.cast(tf.sign(diagonal), dtype), trainable=False, name='sign')
     self.log_s = tf.Variable(
         tf.cast(tf.math.log(tf.abs(diagonal)), dtype), name='log_s')
-    self.lower = tf.Variable(
-        tf.cast(_strictly_lower(lu), dtype), name='lower')
-    self.upper = tf.Variable(
-        tf.cast(_strictly_upper(lu), dtype), name='upper')
+    self.lower = tf.Variable(tf.cast(lower, dtype), name='lower')
+    self.upper = tf.Variable(tf.cast(upper, dtype), name='upper')
 
-  def inverse_affine(self):
-    lower, upper = self._factors(self.dtype)
-    kernel = tf.convert_to_tensor(self.permutation) @ lower @ upper
-    return kernel, tf.zeros([self.channels], self.dtype)
+  @property
+  def affine_weights(self):
+    return self.permutation, self.sign, self.log_s, self.lower, self.upper
 
-  def forward_affine(self):
-    lower, upper = self._factors(tf.float64)
+  @staticmethod
+  def inverse_map(permutation, sign, log_s, lower, upper):
+    lower, upper = _factors(sign, log_s, lower, upper)
+    return (permutation @ lower @ upper, tf.zeros_like(sign),
+            tf.reduce_sum(log_s, axis=-1))
+
+  @staticmethod
+  def forward_map(*weights):
+    permutation, *factors = [tf.cast(w, tf.float64) for w in weights]
+    lower, upper = _factors(*factors)
     inverse = tf.linalg.triangular_solve(
-        lower, tf.cast(tf.transpose(self.permutation), tf.float64))
+        lower, tf.linalg.matrix_transpose(permutation))
     inverse = tf.linalg.triangular_solve(upper, inverse, lower=False)
-    return (tf.cast(inverse, self.dtype),
-            tf.zeros([self.channels], self.dtype))
-
-  def log_det_per_pixel(self):
-    return tf.reduce_sum(self.log_s)
-
-  def _factors(self, dtype):
-    identity = tf.eye(self.channels, dtype=dtype)
-    lower = _strictly_lower(tf.cast(self.lower, dtype)) + identity
-    diagonal = tf.cast(self.sign, dtype) * tf.exp(tf.cast(self.log_s, dtype))
-    upper = (_strictly_upper(tf.cast(self.upper, dtype)) +
-             tf.linalg.diag(diagonal))
-    return lower, upper
+    _, sign, log_s, _, _ = weights
+    return (tf.cast(inverse, sign.dtype), tf.zeros_like(sign),
+            -tf.reduce_sum(log_s, axis=-1))
 
 
 def random_rotation(channels, seed=None):
@@ -157,21 +160,39 @@ def random_rotation(channels, seed=None):
 
 
 def log_abs_det(matrix):
-  """`log |det matrix|`, `[]`, by QR."""
-  _, r = tf.linalg.qr(matrix)
-  return tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(r))))
+  """`log |det matrix|`, `[...]`, by QR."""
+
+  def compute():
+    _, r = tf.linalg.qr(matrix)
+    diagonal = tf.linalg.diag_part(r)
+    return [tf.reduce_sum(tf.math.log(tf.abs(diagonal)), axis=-1)]
+
+  def pull_back(_, __, gradients):
+    transposed = tf.linalg.matrix_transpose(_inverse(matrix))
+    return [gradients[0][..., None, None] * transposed], []
+
+  return gradients_lib.with_gradient(compute, [matrix], pull_back)[0]
 
 
 def _inverse(matrix):
-  q, r = tf.linalg.qr(matrix)
-  return tf.linalg.triangular_solve(r, tf.transpose(q), lower=False)
+  """The inverse of matrices `[..., C, C]`, by QR."""
+
+  def compute():
+    q, r = tf.linalg.qr(matrix)
+    return [tf.linalg.triangular_solve(
+        r, tf.linalg.matrix_transpose(q), lower=False)]
+
+  def pull_back(_, outputs, gradients):
+    transposed = tf.linalg.matrix_transpose(outputs[0])
+    return [-transposed @ gradients[0] @ transposed], []
+
+  return gradients_lib.with_gradient(compute, [matrix], pull_back)[0]
 
 
-def _strictly_lower(matrix):
-  return tf.linalg.set_diag(
-      tf.linalg.band_part(matrix, -1, 0), tf.zeros_like(matrix[0]))
-
-
-def _strictly_upper(matrix):
-  return tf.linalg.set_diag(
-      tf.linalg.band_part(matrix, 0, -1), tf.zeros_like(matrix[0]))
+def _factors(sign, log_s, lower, upper):
+  """`L` and `U` of matrices `[..., C, C]`."""
+  ones = tf.ones_like(sign)
+  lower = tf.linalg.set_diag(tf.linalg.band_part(lower, -1, 0), ones)
+  upper = tf.linalg.set_diag(
+      tf.linalg.band_part(upper, 0, -1), sign * tf.exp(log_s))
+  return lower, upper

@@ -1,9 +1,9 @@
 """Which half of an event a coupling keeps, and which it changes.
 
-A mask has two methods. `split(y)` gives `(kept, changed)`; `merge(kept,
-changed)` puts them together again. `changed` may have places that belong to
-the kept half (a checkerboard keeps the image's shape); `blank(values)` makes
-those zero.
+`split(y)` gives `(kept, changed)`; `merge(kept, changed)` puts them together
+again. Each may have places that belong to the other (a checkerboard keeps the
+image's shape): `blank(values)` makes those of `changed` zero, `keep(values)`
+those of `kept`.
 """
 
 import tensorflow as tf
@@ -44,6 +44,9 @@ class ChannelHalves:
     return tf.concat(parts, axis=-1)
 
   def blank(self, values):
+    return values
+
+  def keep(self, values):
     return values
 
   def num_changed(self, channels):
@@ -89,6 +92,9 @@ class EvenOdd:
   def blank(self, values):
     return values
 
+  def keep(self, values):
+    return values
+
   def num_changed(self, channels):
     return channels // 2
 
@@ -128,6 +134,9 @@ class Checkerboard:
 
   def blank(self, values):
     return values * (1. - self.mask(values))
+
+  def keep(self, values):
+    return values * self.mask(values)
 
   def num_changed(self, channels):
     return channels

@@ -60,22 +60,25 @@ class ChannelPermutation(channel_affine.ChannelAffine):
     """Shuffles the channels, once and for all."""
     return cls(np.random.default_rng(seed).permutation(channels), **kwargs)
 
-  def inverse_affine(self):
-    matrix = tf.one_hot(self.order, self.channels, axis=0, dtype=self.dtype)
-    return matrix, tf.zeros([self.channels], self.dtype)
+  @property
+  def affine_weights(self):
+    return self.order, tf.zeros([self.channels], self.dtype)
 
-  def forward_affine(self):
-    matrix = tf.one_hot(self.order, self.channels, axis=1, dtype=self.dtype)
-    return matrix, tf.zeros([self.channels], self.dtype)
+  @staticmethod
+  def inverse_map(order, no_shift):
+    matrix, *rest = ChannelPermutation.forward_map(order, no_shift)
+    return tf.linalg.matrix_transpose(matrix), *rest
 
-  def log_det_per_pixel(self):
-    return tf.zeros([], self.dtype)
+  @staticmethod
+  def forward_map(order, no_shift):
+    matrix = tf.one_hot(order, order.shape[-1], dtype=no_shift.dtype)
+    return matrix, no_shift, tf.reduce_sum(no_shift, axis=-1)
 
   def _inverse_and_log_det(self, y):
-    channel_affine.check_channels(self, y, 'y')
+    channel_affine.check_channels([self], y, 'y')
     return tf.gather(y, self.order, axis=-1), tf.zeros([], self.dtype)
 
   def _forward_and_log_det(self, x):
-    channel_affine.check_channels(self, x, 'x')
+    channel_affine.check_channels([self], x, 'x')
     inverse = tf.math.invert_permutation(self.order)
     return tf.gather(x, inverse, axis=-1), tf.zeros([], self.dtype)

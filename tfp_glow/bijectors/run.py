@@ -1,0 +1,312 @@
+"""Layers in a row that keep an event's shape, evaluated as one.
+
+What depends on weights alone is computed for all alike layers together. With
+`memory='recompute'` what the gradient needs of a layer is rebuilt from the
+layer's output, so the row stores its last output and nothing else.
+"""
+
+import tensorflow as tf
+
+from tfp_glow import moments
+from tfp_glow.bijectors import batch_norm
+from tfp_glow.bijectors import channel_affine
+from tfp_glow.bijectors import coupling
+from tfp_glow.bijectors import flow_bijector
+from tfp_glow.bijectors import gradients as gradients_lib
+
+MEMORY = ('store', 'recompute')
+
+
+def is_member(bijector):
+  """Whether a bijector can be in a run."""
+  return isinstance(bijector, (
+      channel_affine.ChannelAffine, coupling.Coupling, batch_norm.BatchNorm))
+
+
+class Run:
+  """Layers in a row, in one direction.
+
+  #### References
+
+  [1]: Gomez, Ren, Urtasun and Grosse. The Reversible Residual Network:
+       Backpropagation Without Storing Activations. 2017. Algorithm 1.
+       https://arxiv.org/abs/1707.04585
+  """
+
+  def __init__(self, layers, conditions, event_ndims, inverse):
+    """Takes layers and conditions.
+
+    Args:
+      layers: List of bijectors, nearest to the data first, each `is_member`.
+      conditions: `dict` of keyword arguments, for those that take them.
+      event_ndims: Python `int`, rank of an event.
+      inverse: Python `bool`, from data to latent, or back.
+    """
+    conditions = {
+        name: tf.convert_to_tensor(value, dtype_hint=layers[0].dtype)
+        if name in ('feature_map', 'context') and value is not None else value
+        for name, value in conditions.items()}
+    self._tensors = [value for value in conditions.values()
+                     if tf.is_tensor(value) and value.dtype.is_floating]
+    self._event_ndims = event_ndims
+    self._steps = _steps(layers, conditions, inverse)
+
+  def store(self, value):
+    """Applies the layers, and stores what the gradient needs."""
+    value, log_det, _ = self._apply(value, self._weights(value))
+    return value, log_det
+
+  def recompute(self, value):
+    """Applies the layers, and has the gradient rebuild what it needs."""
+    weights = self._weights(value)
+    flat = tf.nest.flatten([weights[step] for step in self._steps])
+    kept = []
+
+    def compute():
+      output, log_det, kept[:] = self._apply(value, weights)
+      return [output, log_det]
+
+    def pull_back(variables, outputs, gradients):
+      _, by_tensor, by_variable = self._pull_back(
+          outputs[0], *gradients, weights, kept)
+      return by_tensor, [by_variable.get(v.ref()) for v in variables]
+
+    return gradients_lib.with_gradient(
+        compute, [value, *flat, *self._tensors], pull_back)
+
+  def rebuilt(self, value):
+    """The input again, from the output, as the gradient rebuilds it."""
+    weights = self._weights(value)
+    output, log_det, kept = self._apply(value, weights)
+    return self._pull_back(
+        output, tf.zeros_like(output), tf.zeros_like(log_det), weights,
+        kept)[0]
+
+  def _weights(self, value):
+    return _in_alike(
+        self._steps, lambda steps: steps[0].fold(steps, value))
+
+  def _apply(self, value, weights):
+    """Returns the output, the log-determinant, and what must be kept."""
+    total = tf.zeros([], value.dtype)
+    kept = []
+    for step in self._steps:
+      result, log_det, kept_by_step = step.apply(value, weights[step])
+      total += self._sum(step, log_det, value)
+      value = result
+      kept.append(kept_by_step)
+    return value, total, kept
+
+  def _pull_back(self, output, d_output, d_log_det, weights, kept):
+    """Goes back to the input, and takes all gradients on the way.
+
+    Returns:
+      value: The input.
+      by_tensor: Gradients of the input, the weights and the conditions.
+      by_variable: `dict` of those of other variables, by reference.
+    """
+    back = _in_alike(self._steps, lambda steps: steps[0].fold_back(steps))
+    tensors = self._tensors
+    d_weights, d_tensors, by_variable, done = {}, [None] * len(tensors), {}, []
+    for step, kept_by_step in zip(reversed(self._steps), reversed(kept)):
+      # Otherwise TensorFlow rebuilds all inputs first, and keeps them.
+      with tf.control_dependencies(done):
+        output = tf.identity(output)
+      flat = tf.nest.flatten(weights[step])
+      with tf.GradientTape() as tape, moments.updating_running_averages(False):
+        tape.watch([*flat, *tensors])
+        output, parts, again, log_det = step.again(
+            tape, output, weights[step], back[step], kept_by_step)
+        log_det = self._sum(step, log_det, output) + tf.zeros_like(d_log_det)
+      variables = tape.watched_variables()
+      d_parts, d_weights[step], d_seen, d_variables = _like(
+          [parts, flat, tensors, variables], tape.gradient(
+              [again, log_det], [*parts, *flat, *tensors, *variables],
+              [d_output, d_log_det]))
+      d_output = step.join(d_parts)
+      d_tensors = [_add(a, b) for a, b in zip(d_tensors, d_seen)]
+      for variable, gradient in zip(variables, d_variables):
+        by_variable[variable.ref()] = _add(
+            by_variable.get(variable.ref()), gradient)
+      done = [gradient for gradient in (
+          d_output, *d_weights[step], *d_seen, *d_variables)
+              if gradient is not None]
+    by_tensor = [d_output]
+    for step in self._steps:
+      by_tensor.extend(d_weights[step])
+    return output, by_tensor + d_tensors, by_variable
+
+  def _sum(self, step, log_det, value):
+    return flow_bijector.sum_log_det(
+        log_det, value, step.event_ndims, self._event_ndims)
+
+
+class _Step:
+  """One layer, or neighbouring per-pixel layers, in one direction."""
+
+  # Equal for steps whose weights are folded together.
+  alike = None
+
+  def __init__(self, layer, conditions, inverse):
+    self._layer = layer
+    self._inverse = inverse
+    self._conditions = {name: value for name, value in conditions.items()
+                        if name in layer.condition_names}
+    self.event_ndims = layer.inverse_min_event_ndims
+
+  def fold(self, steps, value):
+    """`weights` of alike steps, computed together: of each a structure."""
+    del value  # Nothing depends on its shape.
+    return [() for _ in steps]
+
+  def fold_back(self, steps):
+    """The same for the other direction, as far as it takes others."""
+    return [() for _ in steps]
+
+  def apply(self, value, weights):
+    """Returns the output, the log-determinant, and what must be kept."""
+    del weights
+    method = (self._layer._inverse_and_log_det if self._inverse else  # pylint: disable=protected-access
+              self._layer._forward_and_log_det)  # pylint: disable=protected-access
+    return *method(value, **self._conditions), ()
+
+  def rebuild(self, output, back, kept):
+    """The input of `apply`."""
+    del back, kept
+    method = (self._layer._forward_and_log_det if self._inverse else  # pylint: disable=protected-access
+              self._layer._inverse_and_log_det)  # pylint: disable=protected-access
+    return method(output)[0]
+
+  def again(self, tape, output, weights, back, kept):
+    """Evaluates the step again, from its output.
+
+    Args:
+      tape: `tf.GradientTape` that records.
+      output: What `apply` gave.
+      weights: What `fold` gave.
+      back: What `fold_back` gave.
+      kept: What `apply` said must be kept.
+
+    Returns:
+      value: The input.
+      parts: List of `Tensor`, watched by the tape, that make up the input.
+      output: The output again.
+      log_det: The log-determinant again.
+    """
+    with tape.stop_recording():
+      value = self.rebuild(output, back, kept)
+    tape.watch(value)
+    output, log_det, _ = self.apply(value, weights)
+    return value, [value], output, log_det
+
+  def join(self, gradients):
+    """The gradient of the input, from those of its parts."""
+    return gradients[0]
+
+
+class _BatchNormStep(_Step):
+  """Batch normalisation, which keeps the moments of the batch."""
+
+  def apply(self, value, weights):
+    if self._inverse:
+      return self._layer.normalise(value, **self._conditions)
+    return super().apply(value, weights)
+
+  def rebuild(self, output, back, kept):
+    if self._inverse:
+      return self._layer.restore(output, *kept)[0]
+    return super().rebuild(output, back, kept)
+
+
+class _MapStep(_Step):
+  """Neighbouring per-pixel layers: one matrix and one shift."""
+
+  def __init__(self, layers, inverse):
+    super().__init__(layers[0], {}, inverse)
+    self._layers = layers
+    self.alike = tuple((type(layer), layer.channels) for layer in layers)
+
+  def fold(self, steps, value):
+    return channel_affine.group_maps(
+        [step._layers for step in steps], self._inverse)
+
+  def fold_back(self, steps):
+    return channel_affine.group_maps(
+        [step._layers for step in steps], not self._inverse)
+
+  def apply(self, value, weights):
+    channel_affine.check_channels(
+        self._layers, value, 'y' if self._inverse else 'x')
+    return *channel_affine.apply_map(value, weights), ()
+
+  def rebuild(self, output, back, kept):
+    return channel_affine.apply_map(output, back)[0]
+
+
+class _CouplingStep(_Step):
+  """A coupling, whose network sees the same before and after."""
+
+  def __init__(self, layer, conditions, inverse):
+    super().__init__(layer, conditions, inverse)
+    self.alike = layer.folded_like
+
+  def fold(self, steps, value):
+    if self.alike is None:
+      return super().fold(steps, value)
+    return self._layer.folded([step._layer for step in steps], value)
+
+  def apply(self, value, weights):
+    method = (self._layer._inverse_and_log_det if self._inverse else  # pylint: disable=protected-access
+              self._layer._forward_and_log_det)  # pylint: disable=protected-access
+    return *method(value, folded=weights or None, **self._conditions), ()
+
+  def again(self, tape, output, weights, back, kept):
+    return self._layer.again(
+        tape, output, self._inverse, folded=weights or None,
+        **self._conditions)
+
+  def join(self, gradients):
+    mask = self._layer.mask
+    kept, changed = gradients
+    return mask.merge(mask.keep(kept), mask.blank(changed))
+
+
+def _steps(layers, conditions, inverse):
+  """The steps that the layers make, in the order of their application."""
+  steps, neighbours = [], []
+  for layer in [*layers, None]:
+    if isinstance(layer, channel_affine.ChannelAffine):
+      neighbours.append(layer)
+      continue
+    if len(neighbours) > 1:
+      steps.append(_MapStep(neighbours, inverse))
+    elif neighbours:
+      steps.append(_Step(neighbours[0], {}, inverse))
+    neighbours = []
+    if isinstance(layer, coupling.Coupling):
+      steps.append(_CouplingStep(layer, conditions, inverse))
+    elif layer is not None:
+      steps.append(_BatchNormStep(layer, conditions, inverse))
+  return steps if inverse else steps[::-1]
+
+
+def _in_alike(steps, fold):
+  """What `fold` gives for alike steps together, by step."""
+  alike = {}
+  for step in steps:
+    alike.setdefault((type(step), step.alike), []).append(step)
+  return {step: of_step for together in alike.values()
+          for step, of_step in zip(together, fold(together))}
+
+
+def _like(lists, values):
+  """`values`, cut into lists of the lengths of `lists`."""
+  values = iter(values)
+  return [[next(values) for _ in one] for one in lists]
+
+
+def _add(a, b):
+  """The sum, where `None` is zero."""
+  if a is None or b is None:
+    return b if a is None else a
+  return a + b
