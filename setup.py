@@ -8,8 +8,10 @@ _TRAIN = [
     'matplotlib',
     'ml_collections',
     'pillow>=10.1',
+    'requests',
     'scikit-learn',
     'tensorflow-datasets>=4.9.10',
+    'tqdm',
 ]
 
 _SERVING = [

@@ -74,23 +74,26 @@ def augment(images, uniform, config):
   if config.flip:
     flipped = uniform[:, _FLIP] < .5
     images = tf.where(flipped[:, None, None, None], images[:, :, ::-1], images)
-  shifts = _pair(config.shift)
-  if any(isinstance(shift, float) for shift in shifts):
-    images = tf.cast(images, tf.float32)
-  for axis, number, largest in zip((1, 2), (_DOWN, _RIGHT), shifts):
-    if isinstance(largest, float):
-      offset = (2. * uniform[:, number] - 1.) * largest * images.shape[axis]
-      lower = tf.floor(offset)
-      weight = (offset - lower)[:, None, None, None]
-      lower = tf.cast(lower, tf.int32)
-      images = ((1. - weight) * _shifted(images, lower, axis)
-                + weight * _shifted(images, lower + 1, axis))
-    elif largest:
-      offset = tf.floor(uniform[:, number] * (2 * largest + 1)) - largest
-      images = _shifted(images, tf.cast(offset, tf.int32), axis)
+  for axis, number, largest in zip(
+      (1, 2), (_DOWN, _RIGHT), _pair(config.shift)):
+    if largest:
+      images = _shift(images, uniform[:, number], largest, axis)
   if images.dtype == tf.uint8:
     return images
   return tf.cast(tf.floor(images), tf.uint8)
+
+
+def _shift(images, uniform, largest, axis):
+  """Shifts along an axis, by a part of it interpolated and float32."""
+  if isinstance(largest, int):
+    offset = tf.floor(uniform * (2 * largest + 1)) - largest
+    return _shifted(images, tf.cast(offset, tf.int32), axis)
+  offset = (2. * uniform - 1.) * largest * images.shape[axis]
+  lower = tf.cast(tf.floor(offset), tf.int32)
+  weight = tf.reshape(offset - tf.floor(offset), [-1, 1, 1, 1])
+  images = tf.cast(images, tf.float32)
+  return ((1. - weight) * _shifted(images, lower, axis)
+          + weight * _shifted(images, lower + 1, axis))
 
 
 def _pair(shift):

@@ -2,6 +2,7 @@
 
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -33,9 +34,10 @@ class Npz(source.Source):
     super().__init__(f'npz:{path}')
     self._path = pathlib.Path(path).expanduser()
     self._arrays = _load(self._path)
-    labels = [labels for _, labels in self._arrays.values()]
-    if all(array is not None for array in labels):
-      num_classes = 1 + max(int(array.max()) for array in labels)
+    labels = [labels for _, labels in self._arrays.values()
+              if labels is not None]
+    if labels:
+      num_classes = 1 + max(int(array.max(initial=-1)) for array in labels)
       self.class_names = [str(label) for label in range(num_classes)]
 
   @property
@@ -72,7 +74,7 @@ def _load(path):
   try:
     with np.load(path) as file:
       arrays = dict(file)
-  except (ValueError, zipfile.BadZipFile, EOFError) as error:
+  except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
     raise ValueError(
         f'{path} cannot be read: {error}. It must be a file of plain arrays '
         'that `numpy.savez` wrote.') from error
@@ -80,6 +82,12 @@ def _load(path):
     found = {split: names for split, names in layout.items()
              if names[0] in arrays}
     if 'train' in found:
+      labelled = [names[1] in arrays for names in found.values()]
+      if any(labelled) and not all(labelled):
+        needed = ' and '.join(f'`{names[1]}`' for names in found.values())
+        raise ValueError(
+            f'{path} has labels of one split only: it must have {needed}, or '
+            'neither.')
       return {split: _checked(path, arrays, *names)
               for split, names in found.items()}
   raise ValueError(

@@ -163,6 +163,7 @@ def open(config, download=False):
                                source_lib.default_splits(source)):
     rows = source_lib.select(source, argument, config[argument] or default)
     stores.append(store_lib.open_store(source, argument, rows, config))
+  store_lib.check_shapes(source, config, [store.shapes[0] for store in stores])
   return Data(config, source.class_names, *stores)
 
 

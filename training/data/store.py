@@ -175,7 +175,7 @@ def _write_images(source, rows, config, path):
       shapes.extend(new_shapes.numpy().tolist())
       labels.extend(new_labels.numpy().tolist())
       _check_crop(source, config, stored_shapes.numpy())
-      _check_shapes(source, config, shapes[:1] + shapes[-len(new_shapes):])
+      check_shapes(source, config, shapes[:1] + shapes[-len(new_shapes):])
       _check_labels(source, labels[-len(new_labels):])
       if isinstance(pixels, tf.RaggedTensor):  # not where all are alike
         pixels = pixels.flat_values
@@ -210,8 +210,17 @@ def _check_crop(source, config, shapes):
         f'{_size(shapes[small][0])}.')
 
 
-def _check_shapes(source, config, shapes):
-  """Raises if images differ, or have less than is cut out at random."""
+def check_shapes(source, config, shapes):
+  """Raises if images differ, or have less than is cut out at random.
+
+  Args:
+    source: `source.Source`.
+    config: The fields of `get_config`.
+    shapes: Iterable of `(H, W, C)`, of prepared images.
+
+  Raises:
+    ValueError: If they do.
+  """
   channels = sorted({shape[2] for shape in shapes})
   if len(channels) > 1:
     raise ValueError(

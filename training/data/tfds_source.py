@@ -75,14 +75,10 @@ def open_tfds(name, data_dir, cache_dir, download):
     return TFDS(name, _digits(cache_dir))
   try:
     builder = tfds.builder(name, data_dir=data_dir)
-  except tfds.core.DatasetNotFoundError as error:
-    names = ['digits', 'image_folder:PATH', 'npz:PATH', *tfds.list_builders()]
-    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.)
+  except (AssertionError, ValueError, tfds.core.DatasetNotFoundError) as error:
     raise ValueError(
-        f'`name` is {name!r}, but TFDS has no such data set. The nearest '
-        f'names are {", ".join(nearest)}.') from error
-  except (AssertionError, ValueError) as error:
-    raise ValueError(f'`name` is {name!r}: {error}') from error
+        f'`name` is {name!r}, which TFDS does not have. The nearest names are '
+        f'{", ".join(_nearest(name))}.') from error
   _image_key(name, builder.info.features)  # before anything is downloaded
   if not builder.is_prepared():
     if not download:
@@ -90,6 +86,18 @@ def open_tfds(name, data_dir, cache_dir, download):
     _check_network(builder)
     builder.download_and_prepare()
   return TFDS(name, builder)
+
+
+def _nearest(name):
+  """Names that exist, with a configuration where there are several."""
+  builders = tfds.list_builders(with_community_datasets=False)
+  dataset = name.partition('/')[0]
+  if dataset in builders:
+    configurations = tfds.builder_cls(dataset).builder_configs
+    names = [f'{dataset}/{one}' for one in configurations] or [dataset]
+  else:
+    names = ['digits', 'image_folder:PATH', 'npz:PATH', *builders]
+  return difflib.get_close_matches(name, names, n=3, cutoff=0.)
 
 
 def _check_network(builder):
