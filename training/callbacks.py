@@ -9,6 +9,7 @@ import numpy as np
 import tqdm
 
 from training import evaluation
+from training import metrics
 from training import pictures
 from training import runs
 
@@ -66,7 +67,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     self._checkpoint = checkpoint
 
   def on_train_begin(self, logs=None):
-    self._skipped = int(self.model.skipped_steps)
+    self._skipped = int(self.model.skipped_steps.numpy())
 
   def on_train_batch_end(self, batch, logs=None):
     self._step += 1
@@ -77,13 +78,13 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     self._look()
 
   def _look(self):
-    skipped = int(self.model.skipped_steps)
+    skipped = int(self.model.skipped_steps.numpy())
     if skipped > self._skipped:
       logging.warning(
           '%d of the steps before step %d were not finite and were skipped, '
           '%d in all.', skipped - self._skipped, self._step, skipped)
     self._skipped = skipped
-    in_a_row = int(self.model.skipped_in_a_row)
+    in_a_row = int(self.model.skipped_in_a_row.numpy())
     if in_a_row > self._max_in_a_row:
       raise NotFiniteError(_ADVICE.format(
           count=in_a_row, step=self._step, checkpoint=self._checkpoint()))
@@ -92,21 +93,26 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 class Evaluate(keras.callbacks.Callback):
   """Measures and draws the model as training goes on."""
 
-  def __init__(self, config, data, log, workdir):
+  def __init__(self, config, data, workdir, step):
     """Takes what is evaluated on and where results go.
 
     Args:
       config: The fields of `config.get_config`.
       data: `data.Data`.
-      log: `metrics.Log`.
-      workdir: Python `str`, where pictures go.
+      workdir: Python `str`, the working folder.
+      step: Python `int`, steps that have been trained.
     """
     super().__init__()
+    self._step = step
     self._config = config
     self._data = data
-    self._log = log
+    self._log = metrics.Log(workdir, step)
     self._folder = pathlib.Path(workdir) / 'pictures'
     self._folder.mkdir(parents=True, exist_ok=True)
+
+  def on_train_begin(self, logs=None):
+    if self._step == 0:
+      self._log.scalars(0, self._evaluate(0))
 
   def on_epoch_begin(self, epoch, logs=None):
     self._start = time.monotonic()
@@ -119,15 +125,15 @@ class Evaluate(keras.callbacks.Callback):
         'train_loss': logs['loss'],
         'images_per_second': steps * self._config.batch_size / seconds,
         'learning_rate': float(self.model.optimizer.learning_rate),
-        'skipped_steps': int(self.model.skipped_steps),
+        'skipped_steps': int(self.model.skipped_steps.numpy()),
     }
     step = (epoch + 1) * steps
     if step % self._config.eval_every == 0 or step >= self._config.steps:
       with runs.evaluated_weights(self.model):
-        scalars.update(self.evaluate(step))
+        scalars.update(self._evaluate(step))
     self._log.scalars(step, scalars)
 
-  def evaluate(self, step):
+  def _evaluate(self, step):
     """Measures, draws, and returns the scalars."""
     batch_size = self._config.batch_size
     batches = self._data.eval_batches(batch_size, self._config.eval_images)

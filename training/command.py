@@ -1,6 +1,5 @@
 """What the commands have in common: flags, and errors one can act on."""
 
-import contextlib
 import sys
 
 from absl import app
@@ -14,47 +13,52 @@ from training import runs
 
 def define_recipe():
   """Defines `--config`, and a flag for each of its fields."""
-  return config_flags.DEFINE_config_file(
+  config_flags.DEFINE_config_file(
       'config', None, 'The recipe, a file of training/configs/. Its fields '
       'are in training/config.py, and each is a flag too: '
       '--config.optimizer.learning_rate=3e-4', lock_config=True)
+  flags.mark_flag_as_required('config')
 
 
 def define_workdir():
   """Defines `--workdir`, which must be given."""
-  holder = flags.DEFINE_string(
+  flags.DEFINE_string(
       'workdir', None, 'The working folder of the training run.')
   flags.mark_flag_as_required('workdir')
-  return holder
 
 
 def define_weights():
   """Defines `--weights`."""
-  return flags.DEFINE_enum(
+  flags.DEFINE_enum(
       'weights', None, runs.WEIGHTS, 'As they are trained, or their moving '
       'average; by default the average where the recipe keeps one.')
 
 
-def refuse_arguments(argv):
-  """Raises an error for what is no flag."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown argument: {argv[1]}')
+def run(define_flags, main):
+  """Runs a command.
 
+  Flags are defined here and not where a module is imported, so that one
+  process can import several commands.
 
-@contextlib.contextmanager
-def explained_errors():
-  """Ends the program with the message of an error that users can mend."""
-  try:
-    yield
-  except (ValueError, callbacks.NotFiniteError) as error:
-    logging.debug('Where it happened:', exc_info=True)
-    sys.exit(f'{type(error).__name__}: {error}')
-
-
-def run(main):
-  """Runs a command's `main`, once flags are read."""
+  Args:
+    define_flags: Callable that defines the command's flags.
+    main: Callable of `flags.FLAGS`.
+  """
+  define_flags()
+  # TensorFlow and TFDS tell much at INFO.
   logging.set_verbosity(logging.WARNING)
-  app.run(main, flags_parser=_parse)
+
+  def explained(argv):
+    if len(argv) > 1:
+      raise app.UsageError(f'Unknown argument: {argv[1]}')
+    try:
+      main(flags.FLAGS)
+    except (ValueError, callbacks.NotFiniteError) as error:
+      # Their messages say what to do; --verbosity=1 says where it happened.
+      logging.debug('', exc_info=True)
+      sys.exit(f'{type(error).__name__}: {error}')
+
+  app.run(explained, flags_parser=_parse)
 
 
 def _parse(argv):

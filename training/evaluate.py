@@ -1,4 +1,4 @@
-"""Prints bits/dim of a trained model, with its standard error.
+"""Prints bits/dim of a trained model, and how well it gives images back.
 
 For example
 
@@ -6,8 +6,10 @@ For example
     python -m training.evaluate --workdir runs/digits --split train \\
         --num_samples 16
 
-Without --num_samples, by one sample of dequantisation noise; with it, by the
-importance-weighted bound over as many, which is closer to the truth.
+What it prints is one line of JSON. Bits/dim is that of one sample of
+dequantisation noise; with --num_samples, the importance-weighted bound over as
+many, which is closer to the truth. The reconstruction error is the largest of
+a pixel that went to the latents and back, of a grey scale from 0 to 1.
 """
 
 import json
@@ -20,37 +22,42 @@ from training import evaluation
 from training import histogram
 from training import runs
 
-_WORKDIR = command.define_workdir()
-_WEIGHTS = command.define_weights()
-_SPLIT = flags.DEFINE_string(
-    'split', None, "Which images, in TFDS's syntax; by default those that the "
-    'recipe evaluates on.')
-_MAX_EXAMPLES = flags.DEFINE_integer(
-    'max_examples', None, 'How many images; by default all.', lower_bound=2)
-_NUM_SAMPLES = flags.DEFINE_integer(
-    'num_samples', None, 'Samples of noise for each image.', lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', 100, 'Images at once.', lower_bound=1)
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the noise.')
-_HISTOGRAM = flags.DEFINE_bool(
-    'histogram', False, 'Whether to print, beside it, what independent '
-    'histograms of the pixels of the training images reach.')
+
+def define_flags():
+  command.define_workdir()
+  command.define_weights()
+  flags.DEFINE_string(
+      'split', None, "Which images, in TFDS's syntax; by default those that "
+      'the recipe evaluates on.')
+  flags.DEFINE_integer(
+      'max_examples', None, 'How many images; by default all.', lower_bound=2)
+  flags.DEFINE_integer(
+      'num_samples', None, 'Samples of noise for each image.', lower_bound=1)
+  flags.DEFINE_integer('batch_size', 100, 'Images at once.', lower_bound=1)
+  flags.DEFINE_integer('seed', 0, 'Of the noise.')
+  flags.DEFINE_bool(
+      'histogram', False, 'Whether to print, beside it, what independent '
+      'histograms of the pixels of the training images reach.')
 
 
-def main(argv):
-  command.refuse_arguments(argv)
-  with command.explained_errors():
-    config, model = runs.load(_WORKDIR.value, _WEIGHTS.value)
-    if _SPLIT.value is not None:
-      config.data.eval_split = _SPLIT.value
-    images = data.open(config.data)
-    batches = images.eval_batches(_BATCH_SIZE.value, _MAX_EXAMPLES.value)
-    bits = evaluation.bits_per_dim(
-        model, batches, _NUM_SAMPLES.value, _SEED.value)
+def main(values):
+  config, model = runs.load(values.workdir, values.weights)
+  if values.split is not None:
+    config.data.eval_split = values.split
+  images = data.open(config.data)
+  batches = images.eval_batches(values.batch_size, values.max_examples)
+  bits = evaluation.bits_per_dim(
+      model, batches, values.num_samples, values.seed)
   mean, error = evaluation.mean_and_error(bits)
+  lost, exact = evaluation.reconstruction(model, batches)
   results = {
-      'bits_per_dim': mean, 'standard_error': error, 'images': len(bits)}
-  if _HISTOGRAM.value:
+      'bits_per_dim': mean,
+      'standard_error': error,
+      'images': len(bits),
+      'reconstruction_error': lost,
+      'images_reconstructed_exactly': exact,
+  }
+  if values.histogram:
     results['histogram_bits_per_dim'] = _histogram(images, config, batches)
   print(json.dumps(results))
 
@@ -64,4 +71,4 @@ def _histogram(images, config, batches):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(define_flags, main)

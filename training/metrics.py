@@ -24,7 +24,7 @@ class Log:
       step: Python `int`, steps that have been trained.
     """
     self._path = pathlib.Path(workdir) / 'metrics.jsonl'
-    lines = [line for line in read(workdir) if line['step'] <= step]
+    lines = [line for line in read(workdir) if step and line['step'] <= step]
     temporary = self._path.with_suffix('.tmp')
     temporary.write_text(''.join(map(_as_line, lines)))
     os.replace(temporary, self._path)

@@ -104,10 +104,21 @@ def _optimizer(config, replicas):
     arguments.update(use_ema=True, ema_momentum=fields.average)
   if fields.accumulate > 1:
     arguments['gradient_accumulation_steps'] = fields.accumulate
-  return _OPTIMIZERS[fields.name](_learning_rate(config), **arguments)
+  return _OPTIMIZERS[fields.name](learning_rate(config), **arguments)
 
 
-def _learning_rate(config):
+def learning_rate(config):
+  """The schedule of the learning rate, a function of the step.
+
+  Args:
+    config: The fields of `config.get_config`.
+
+  Returns:
+    schedule: `keras.optimizers.schedules.LearningRateSchedule`.
+
+  Raises:
+    ValueError: If there is no such schedule.
+  """
   fields = config.optimizer
   final = {'constant': 1., 'cosine': 0.}
   if fields.schedule not in final:

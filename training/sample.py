@@ -3,14 +3,13 @@
 For example
 
     python -m training.sample --workdir runs/digits --temperatures 0.5,0.7,1
-    python -m training.sample --workdir runs/digits_conditional --classes all
+    python -m training.sample --workdir runs/digits_conditional --classes 0,1,8
 
 One row for each temperature, or for each class at each temperature.
 """
 
 import pathlib
 
-from absl import app
 from absl import flags
 import numpy as np
 
@@ -18,37 +17,34 @@ from training import command
 from training import pictures
 from training import runs
 
-_WORKDIR = command.define_workdir()
-_WEIGHTS = command.define_weights()
-_OUTPUT = flags.DEFINE_string(
-    'output', None, 'The PNG file; by default samples.png in the working '
-    'folder.')
-_TEMPERATURES = flags.DEFINE_list(
-    'temperatures', ['0.5', '0.7', '1'], 'Factors of the latents, with commas.')
-_CLASSES = flags.DEFINE_list(
-    'classes', None, 'Numbers of classes, with commas, or "all"; of a '
-    'class-conditional model.')
-_COLUMNS = flags.DEFINE_integer('columns', 12, 'Samples a row.', lower_bound=1)
-_ROWS = flags.DEFINE_integer(
-    'rows', 3, 'Rows for each temperature, where there are no classes.',
-    lower_bound=1)
-_SEED = flags.DEFINE_integer(
-    'seed', None, 'Of the samples; by default others each time.')
+
+def define_flags():
+  command.define_workdir()
+  command.define_weights()
+  flags.DEFINE_string(
+      'output', None, 'The PNG file; by default samples.png in the working '
+      'folder.')
+  flags.DEFINE_list(
+      'temperatures', ['0.5', '0.7', '1'],
+      'Factors of the latents, with commas.')
+  flags.DEFINE_list(
+      'classes', None, 'Numbers of classes, with commas; of a '
+      'class-conditional model. By default all.')
+  flags.DEFINE_integer('columns', 12, 'Samples a row.', lower_bound=1)
+  flags.DEFINE_integer(
+      'rows', 3, 'Rows for each temperature, where there are no classes.',
+      lower_bound=1)
+  flags.DEFINE_integer(
+      'seed', None, 'Of the samples; by default others each time.')
 
 
-def main(argv):
-  command.refuse_arguments(argv)
-  try:
-    temperatures = [float(value) for value in _TEMPERATURES.value]
-  except ValueError as error:
-    raise app.UsageError(
-        f'--temperatures={",".join(_TEMPERATURES.value)}: {error}') from error
-  with command.explained_errors():
-    _, model = runs.load(_WORKDIR.value, _WEIGHTS.value)
-    rows, names = draw(
-        model, temperatures, _classes(model), _ROWS.value, _COLUMNS.value,
-        _SEED.value)
-  path = pathlib.Path(_OUTPUT.value or f'{_WORKDIR.value}/samples.png')
+def main(values):
+  _, model = runs.load(values.workdir, values.weights)
+  rows, names = draw(
+      model, _numbers('temperatures', values.temperatures, float),
+      _classes(model, values.classes), values.rows, values.columns,
+      values.seed)
+  path = pathlib.Path(values.output or f'{values.workdir}/samples.png')
   path.parent.mkdir(parents=True, exist_ok=True)
   pictures.save_grid(path, rows, names)
   print(path)
@@ -81,20 +77,28 @@ def draw(model, temperatures, classes, num_rows, columns, seed):
   return np.stack(rows), names
 
 
-def _classes(model):
+def _classes(model, names):
   if 'label' not in model.condition_names:
-    if _CLASSES.value is not None:
-      raise app.UsageError('--classes: this model knows no classes.')
+    if names is not None:
+      raise ValueError('--classes is given, but the model knows no classes.')
     return None
   every = list(range(model.flow.num_classes))
-  if _CLASSES.value in (None, ['all']):
+  if names is None:
     return every
-  unknown = [name for name in _CLASSES.value if name not in map(str, every)]
-  if unknown:
-    raise app.UsageError(
-        f'--classes: {unknown[0]!r} is none of 0 .. {len(every) - 1}.')
-  return [int(name) for name in _CLASSES.value]
+  classes = _numbers('classes', names, int)
+  for number in classes:
+    if number not in every:
+      raise ValueError(
+          f'--classes has {number}, which is none of 0 .. {len(every) - 1}.')
+  return classes
+
+
+def _numbers(flag, texts, kind):
+  try:
+    return [kind(text) for text in texts]
+  except ValueError as error:
+    raise ValueError(f'--{flag}={",".join(texts)}: {error}.') from error
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(define_flags, main)

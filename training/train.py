@@ -13,7 +13,6 @@ the last checkpoint, and ends with the same weights as if never stopped.
 import os
 
 from absl import flags
-from absl import logging
 import keras
 import tensorflow as tf
 
@@ -21,14 +20,8 @@ from training import callbacks
 from training import checkpoints
 from training import command
 from training import data
-from training import metrics
 from training import models
 from training import runs
-
-_CONFIG = command.define_recipe()
-_WORKDIR = command.define_workdir()
-_DOWNLOAD = flags.DEFINE_bool(
-    'download', False, 'Whether a data set that is missing is downloaded.')
 
 _STRATEGIES = {
     'none': tf.distribute.get_strategy,
@@ -37,10 +30,15 @@ _STRATEGIES = {
 }
 
 
-def main(argv):
-  command.refuse_arguments(argv)
-  with command.explained_errors():
-    train(_CONFIG.value, _WORKDIR.value, _DOWNLOAD.value)
+def define_flags():
+  command.define_recipe()
+  command.define_workdir()
+  flags.DEFINE_bool(
+      'download', False, 'Whether a data set that is missing is downloaded.')
+
+
+def main(values):
+  train(values.config, values.workdir, values.download)
 
 
 def train(config, workdir, download=False):
@@ -83,18 +81,19 @@ def train(config, workdir, download=False):
       step = 0
       _initialise(model, images, config)
   if step >= config.steps:
-    logging.info('Trained already, to step %d.', step)
+    print(f'{workdir} has been trained to step {step} already.')
     return model
 
-  logging.info('Training from step %d to step %d.', step, config.steps)
+  print(f'Training a {config.model.system} of {model.count_params():,} '
+        f'weights on {images.num_train:,} images, from step {step} to step '
+        f'{config.steps}. The first step takes longest.', flush=True)
   listeners = [callbacks.StopWhenNotFinite(
       step, config.max_skipped, lambda: (saved.steps() or ['none'])[-1])]
   if chief:
     saving = callbacks.SaveCheckpoints(saved, config.checkpoint_every)
     listeners += [
         callbacks.Progress(step, config.steps, config.batch_size),
-        callbacks.Evaluate(
-            config, images, metrics.Log(workdir, step), workdir),
+        callbacks.Evaluate(config, images, workdir, step),
         saving,
     ]
   model.fit(
@@ -138,4 +137,4 @@ def _check(config):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(define_flags, main)

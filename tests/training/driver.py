@@ -1,34 +1,43 @@
 """Trains the smallest of models in a process of its own, which may die.
 
-`python -m tests.training.driver WORKDIR [MOMENT] [--config.FIELD=VALUE ...]`
+`python -m tests.training.driver WORKDIR SYSTEM [MOMENT] [--config.FIELD=VALUE]`
 with a moment at which the process kills itself: `step:K`, once step K has been
 trained, `writing:K`, while the checkpoint of step K is being written, or
 `evaluated:K`, after the evaluation and before the checkpoint.
 """
 
+import ast
 import glob
 import os
 import signal
 import sys
 import threading
 
-from absl import flags
 import tensorflow as tf
 
+from training import callbacks
+from training import config
+from training import train
 
-def recipe(overrides=()):
+SIZES = {
+    'glow': {'levels': 1, 'steps': 1, 'width': 4},
+    'real_nvp': {'scales': 1, 'width': 4, 'residual_blocks': 1},
+    'nice': {'couplings': 2, 'hidden_layers': 1, 'width': 8},
+}
+
+
+def recipe(system='glow', overrides=()):
   """The recipe, with what the command line would change."""
-  from ml_collections import config_flags
-
-  from training import config
-  tiny = config.get_config('glow')
-  tiny.model.update(levels=1, steps=1, width=4, num_bits=4)
+  tiny = config.get_config(system)
+  tiny.model.update(num_bits=4, **SIZES[system])
   tiny.optimizer.update(learning_rate=1e-2, warmup_images=0, clip=1.)
   tiny.update(batch_size=20, steps=12, initial_images=60, eval_images=20,
               eval_every=4, checkpoint_every=2, temperatures=(1.,))
-  values = flags.FlagValues()
-  config_flags.DEFINE_config_dict('config', tiny, flag_values=values)
-  values(['driver', *overrides])
+  for override in overrides:
+    field, _, value = override.removeprefix('--config.').partition('=')
+    if value[:1].isalpha() and value not in ('True', 'False'):
+      value = repr(value)
+    tiny.update_from_flattened_dict({field: ast.literal_eval(value)})
   return tiny
 
 
@@ -38,7 +47,6 @@ def die():
 
 def install(moment, workdir):
   """Has this process kill itself at a moment."""
-  from training import callbacks
   kind, step = moment.split(':')
   step = int(step)
   if kind == 'step':
@@ -71,13 +79,12 @@ def install(moment, workdir):
   callbacks.SaveCheckpoints.on_epoch_end = on_epoch_end
 
 
-def main(workdir, *arguments):
-  from training import train
-  moments = [a for a in arguments if ':' in a and not a.startswith('--')]
-  for moment in moments:
-    install(moment, workdir)
-  train.train(
-      recipe([a for a in arguments if a.startswith('--')]), workdir)
+def main(workdir, system, *arguments):
+  for moment in arguments:
+    if not moment.startswith('--'):
+      install(moment, workdir)
+  overrides = [a for a in arguments if a.startswith('--')]
+  train.train(recipe(system, overrides), workdir)
 
 
 if __name__ == '__main__':

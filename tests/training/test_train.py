@@ -1,8 +1,12 @@
 """Training: to the end, killed and started again, and what goes wrong."""
 
+import contextlib
+import json
 import os
 import resource
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -16,10 +20,10 @@ from training import metrics
 REPOSITORY = os.path.join(os.path.dirname(__file__), '..', '..')
 
 
-def start(workdir, *arguments, environment=(), **kwargs):
+def start(workdir, *arguments, system='glow', environment=(), **kwargs):
   """Starts the driver; see its docstring."""
   return subprocess.Popen(
-      [sys.executable, '-m', 'tests.training.driver', str(workdir),
+      [sys.executable, '-m', 'tests.training.driver', str(workdir), system,
        *arguments],
       cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT, env={**os.environ, **dict(environment)},
@@ -34,6 +38,26 @@ def run(workdir, *arguments, code=0, **kwargs):
   return output
 
 
+def run_workers(workdir, moments=('', '')):
+  """Runs two workers to their ends and returns their exit codes."""
+  ports = []
+  with contextlib.ExitStack() as sockets:
+    for _ in moments:
+      bound = sockets.enter_context(socket.socket())
+      bound.bind(('127.0.0.1', 0))
+      ports.append(bound.getsockname()[1])
+  cluster = {'worker': [f'127.0.0.1:{port}' for port in ports]}
+  processes = [
+      start(workdir, *filter(None, [moment]), '--config.strategy=multi_worker',
+            environment={'TF_CONFIG': json.dumps({
+                'cluster': cluster,
+                'task': {'type': 'worker', 'index': index}})})
+      for index, moment in enumerate(moments)]
+  for process in processes:
+    process.communicate(timeout=300)
+  return [process.returncode for process in processes]
+
+
 def values(workdir, step):
   """Every value of a checkpoint, by name."""
   reader = tf.train.load_checkpoint(f'{workdir}/checkpoints/step-{step}')
@@ -46,6 +70,13 @@ def assert_same_values(one, two):
   assert one.keys() == two.keys() and len(one) > 20
   for name, value in one.items():
     np.testing.assert_array_equal(value, two[name], err_msg=name)
+
+
+def assert_same_losses(one, two):
+  one, two = (
+      [[line.get('train_loss', 0.), line.get('eval_bits_per_dim', 0.)]
+       for line in metrics.read(workdir)] for workdir in (one, two))
+  np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
 def scalars(workdir):
@@ -64,16 +95,16 @@ def whole(tmp_path_factory):
 
 def test_a_run_leaves_what_it_should(whole):
   lines = metrics.read(whole)
-  assert [line['step'] for line in lines] == [2, 4, 6, 8, 10, 12]
+  assert [line['step'] for line in lines] == [0, 2, 4, 6, 8, 10, 12]
   evaluated = [line for line in lines if 'eval_bits_per_dim' in line]
-  assert [line['step'] for line in evaluated] == [4, 8, 12]
+  assert [line['step'] for line in evaluated] == [0, 4, 8, 12]
   assert (evaluated[-1]['eval_bits_per_dim'] <
           evaluated[0]['eval_bits_per_dim'] - .1)
   assert evaluated[0]['eval_bits_per_dim_error'] > 0.
   assert {'latent_mean_0', 'latent_std_0'} <= set(evaluated[0])
   assert sorted(os.listdir(whole / 'pictures')) == [
       f'{name}_{step:07d}.png' for name in ('reconstructions', 'samples')
-      for step in (4, 8, 12)]
+      for step in (0, 4, 8, 12)]
   assert checkpoints.steps(whole / 'checkpoints') == [8, 10, 12]
   assert os.listdir(whole / 'tensorboard')
 
@@ -110,3 +141,45 @@ def test_a_full_disk_does_not_end_the_run_nor_the_last_good_checkpoint(
   assert checkpoints.steps(tmp_path / 'checkpoints') == [2]
   run(tmp_path, '--config.steps=4')
   assert checkpoints.steps(tmp_path / 'checkpoints') == [2, 4]
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path):
+  workdir = tmp_path / 'run'
+  shutil.copytree(whole, workdir)
+  newest = workdir / 'checkpoints' / 'step-12.data-00000-of-00001'
+  damaged = bytearray(newest.read_bytes())
+  damaged[len(damaged) // 2] ^= 255
+  newest.write_bytes(damaged)
+  (workdir / 'checkpoints' / 'step-10.index').write_bytes(b'')
+  output = run(workdir)
+  assert output.count('cannot be read, and the one before it is taken') == 2
+  assert_same_values(values(workdir, 12), values(whole, 12))
+  assert scalars(workdir) == scalars(whole)
+
+
+@pytest.mark.parametrize('system', [
+    'glow', pytest.param('real_nvp', marks=pytest.mark.slow)])
+def test_two_devices_give_the_losses_of_one(system, whole, tmp_path):
+  # Adam would blow rounding up, where a gradient is nothing else.
+  arguments = ['--config.optimizer.name=sgd'] if system == 'real_nvp' else []
+  one = whole
+  if system == 'real_nvp':
+    one = tmp_path / 'one'
+    run(one, *arguments, system=system)
+  two = tmp_path / 'two'
+  run(two, '--config.strategy=mirrored', *arguments, system=system,
+      environment={'VIRTUAL_DEVICES': '2'})
+  assert_same_losses(one, two)
+  # On one device it goes on from what two have saved.
+  run(two, '--config.steps=14', *arguments, system=system)
+  assert checkpoints.steps(two / 'checkpoints') == [10, 12, 14]
+
+
+def test_workers_end_when_one_dies_and_then_go_on(whole, tmp_path):
+  first, second = run_workers(tmp_path, ['', 'step:5'])
+  assert second == -signal.SIGKILL
+  assert first not in (0, -signal.SIGKILL)
+  assert checkpoints.steps(tmp_path / 'checkpoints')[-1] == 4
+  assert run_workers(tmp_path) == [0, 0]
+  assert_same_losses(whole, tmp_path)
+  assert checkpoints.steps(tmp_path / 'checkpoints') == [8, 10, 12]

@@ -1,0 +1,208 @@
+"""What the commands do with a trained run, and what they refuse."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+from PIL import Image
+import pytest
+
+from tests.training import driver
+from training import callbacks
+from training import checkpoints
+from training import data
+from training import evaluation
+from training import judge
+from training import metrics
+from training import runs
+from training import sample
+from training import train
+
+REPOSITORY = os.path.join(os.path.dirname(__file__), '..', '..')
+# Deterministic kernels would stay on for other tests of this process.
+ANY_KERNELS = '--config.deterministic=False'
+
+
+def recipe(*overrides, system='glow'):
+  return driver.recipe(system, [ANY_KERNELS, *overrides])
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  """A class-conditional run with averaged weights."""
+  path = tmp_path_factory.mktemp('run')
+  train.train(recipe('--config.model.class_conditional=True',
+                     '--config.optimizer.average=0.5'), str(path))
+  return path
+
+
+def test_load_gives_back_the_model_and_its_average(workdir):
+  config, averaged = runs.load(workdir)
+  _, raw = runs.load(workdir, 'raw')
+  images = data.open(config.data)
+  batches = images.eval_batches(20, 20)
+  mean, _ = evaluation.mean_and_error(
+      evaluation.bits_per_dim(averaged, batches))
+  assert mean == pytest.approx(
+      metrics.read(workdir)[-1]['eval_bits_per_dim'], rel=1e-6)
+  other, _ = evaluation.mean_and_error(evaluation.bits_per_dim(raw, batches))
+  assert abs(other - mean) > 1e-4
+
+
+def test_no_average_is_said_to_be_missing(workdir, tmp_path):
+  train.train(recipe('--config.steps=2'), str(tmp_path))
+  with pytest.raises(runs.WrongFolderError, match='no averaged weights'):
+    runs.load(tmp_path, 'averaged')
+  with pytest.raises(runs.WrongFolderError, match='no working folder'):
+    runs.load(tmp_path / 'elsewhere')
+
+
+def test_more_samples_of_noise_tighten_the_bound(workdir):
+  config, model = runs.load(workdir)
+  batches = data.open(config.data).eval_batches(50, 100)
+  one, few, many = (
+      evaluation.bits_per_dim(model, batches, count).mean()
+      for count in (1, 4, 32))
+  assert one > few + 1e-3 > many + 2e-3
+  plain = evaluation.bits_per_dim(model, batches).mean()
+  assert one == pytest.approx(plain, abs=.05)
+
+
+def test_mean_and_standard_error():
+  mean, error = evaluation.mean_and_error(np.array([1., 2., 3., 4.]))
+  assert mean == 2.5
+  assert error == pytest.approx(math.sqrt(5. / 3.) / 2.)
+
+
+def test_reconstruction_is_exact(workdir):
+  config, model = runs.load(workdir)
+  batches = data.open(config.data).eval_batches(50, 70)
+  error, exact = evaluation.reconstruction(model, batches)
+  assert 0. < error < 1e-5
+  assert exact == 70
+
+
+def test_latent_statistics_are_of_each_level(workdir):
+  config, model = runs.load(workdir)
+  images, labels = next(iter(data.open(config.data).eval_batches(50)))
+  statistics = evaluation.latent_statistics(model, images, label=labels)
+  latents = model.encode(images, labels).numpy()
+  assert statistics == pytest.approx({
+      'latent_mean_0': latents.mean(), 'latent_std_0': latents.std()},
+                                     rel=1e-4, abs=1e-5)
+
+
+def test_samples_have_a_row_for_each_class_and_temperature(workdir):
+  _, model = runs.load(workdir)
+  rows, names = sample.draw(model, [.5, 1.], [0, 3], 3, 4, seed=1)
+  assert rows.shape == (4, 4, 8, 8, 1)
+  assert names == ['class 0 at 0.5', 'class 3 at 0.5', 'class 0 at 1',
+                   'class 3 at 1']
+  np.testing.assert_array_equal(
+      rows[1], model.sample(4, temperature=.5, label=3, seed=4))
+
+
+def test_judge_knows_real_digits_from_those_of_another_class(workdir):
+  config, model = runs.load(workdir)
+  images = data.open(config.data)
+
+  class Perfect:
+    """Draws real images of the class that is asked for."""
+
+    def __init__(self, moved):
+      self._moved = moved
+
+    def sample(self, count, temperature, label, seed):
+      pixels, labels = images.train_examples(1000, 5)
+      chosen = [np.flatnonzero(labels == (wanted + self._moved) % 10)[0]
+                for wanted in label]
+      return keras.ops.convert_to_tensor(pixels[chosen])
+
+  right = judge.judge(Perfect(0), images, 50, 1., 1000, 0)
+  wrong = judge.judge(Perfect(1), images, 50, 1., 1000, 0)
+  assert right['error_on_samples'] == 0. and right['samples'] == 50
+  assert wrong['error_on_samples'] == 1.
+  assert right['error_on_held_out_images'] < .06
+  drawn = judge.judge(model, images, 100, 1., 1000, 0)
+  assert .3 < drawn['error_on_samples'] <= 1.  # it has hardly been trained
+
+
+def test_a_folder_of_another_recipe_is_left_alone(workdir):
+  before = sorted(os.listdir(workdir / 'checkpoints'))
+  with pytest.raises(
+      runs.WrongFolderError, match=r'model.width was 4 and is 8'):
+    train.train(recipe('--config.model.class_conditional=True',
+                       '--config.optimizer.average=0.5',
+                       '--config.model.width=8'), str(workdir))
+  assert sorted(os.listdir(workdir / 'checkpoints')) == before
+  # More steps are no other recipe.
+  train.train(recipe('--config.model.class_conditional=True',
+                     '--config.optimizer.average=0.5',
+                     '--config.temperatures=(0.1,)'), str(workdir))
+
+
+@pytest.mark.parametrize('overrides, message', [
+    (['--config.strategy=mirored'], "`strategy` is 'mirored'"),
+    (['--config.steps=3'], '`steps` is 3, but a multiple of'),
+    (['--config.eval_every=5'], '`eval_every` is 5, but a multiple of'),
+    (['--config.checkpoint_every=0'], '`checkpoint_every` is 0'),
+    (['--config.batch_size=5000'], '`batch_size` is 5000, but there are'),
+])
+def test_fields_that_do_not_fit_are_named(overrides, message, tmp_path):
+  with pytest.raises(ValueError, match=message):
+    train.train(recipe(*overrides), str(tmp_path))
+  assert not checkpoints.steps(tmp_path / 'checkpoints')
+
+
+def test_training_that_blows_up_stops_and_says_what_helps(tmp_path):
+  config = recipe(
+      '--config.optimizer.learning_rate=1e20', '--config.max_skipped=3',
+      '--config.steps=40', '--config.optimizer.name=sgd',
+      '--config.eval_every=40')
+  config.optimizer.clip = None
+  with pytest.raises(callbacks.NotFiniteError,
+                     match=r'optimizer\.learning_rate'):
+    train.train(config, str(tmp_path))
+
+
+def test_systems_other_than_glow_train(tmp_path):
+  train.train(recipe('--config.steps=2', system='nice'), str(tmp_path))
+  config, model = runs.load(tmp_path)
+  assert config.model.system == 'nice'
+  statistics = evaluation.latent_statistics(
+      model, data.open(config.data).train_examples(5, 0)[0])
+  assert set(statistics) == {'latent_mean_0', 'latent_std_0'}
+
+
+def test_unfinished_lines_of_metrics_are_left_out(tmp_path):
+  path = tmp_path / 'metrics.jsonl'
+  path.write_text('{"step": 0}\n{"step": 2}\n{"step": 4}\n{"st')
+  assert [line['step'] for line in metrics.read(tmp_path)] == [0, 2, 4]
+  metrics.Log(tmp_path, 2).scalars(4, {'loss': math.nan})
+  assert path.read_text() == (
+      '{"step": 0}\n{"step": 2}\n{"step": 4, "loss": null}\n')
+
+
+def test_commands_work_from_a_shell(workdir, tmp_path):
+  def run(name, *arguments):
+    return subprocess.run(
+        [sys.executable, '-m', f'training.{name}', f'--workdir={workdir}',
+         *arguments], capture_output=True, text=True, cwd=REPOSITORY)
+
+  measured = run('evaluate', '--max_examples=30', '--histogram')
+  assert measured.returncode == 0, measured.stderr
+  results = json.loads(measured.stdout)
+  assert results['images'] == 30
+  assert 2. < results['histogram_bits_per_dim'] < 2.6
+  output = tmp_path / 'new' / 'grid.png'
+  drawn = run('sample', '--temperatures=0.7', '--classes=1,2', '--columns=3',
+              f'--output={output}')
+  assert drawn.stdout == f'{output}\n'
+  assert Image.open(output).height == 2 * 52 + 4
+  refused = run('sample', '--classes=11')
+  assert refused.returncode == 1 and 'Traceback' not in refused.stderr
+  assert '--classes has 11, which is none of 0 .. 9' in refused.stderr

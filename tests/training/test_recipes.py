@@ -1,0 +1,150 @@
+"""Recipes: one for each preset, and what they say is what the presets say."""
+
+import glob
+import importlib
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from tfp_glow import presets
+from training import config
+from training import models
+
+_FOLDER = os.path.dirname(config.__file__)
+NAMES = sorted(
+    os.path.basename(path)[:-3]
+    for path in glob.glob(os.path.join(_FOLDER, 'configs', '*.py'))
+    if not path.endswith('__init__.py'))
+
+
+def recipe(name):
+  return importlib.import_module(f'training.configs.{name}').get_config()
+
+
+def test_every_preset_has_a_recipe_and_so_have_digits_and_folders():
+  others = set(NAMES) - set(presets.PRESETS)
+  assert set(presets.PRESETS) <= set(NAMES)
+  assert others == {
+      'digits', 'digits_conditional', 'digits_real_nvp', 'digits_nice',
+      'image_folder', 'image_folder_real_nvp'}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_recipe_has_all_fields_and_no_others(name):
+  given = recipe(name)
+  fields = config.get_config(given.model.system)
+  assert set(given) == set(fields)
+  for group in ('data', 'model', 'optimizer'):
+    assert set(given[group]) == set(fields[group])
+  assert given.steps % given.checkpoint_every == 0
+  assert given.eval_every % given.checkpoint_every == 0
+
+
+@pytest.mark.parametrize('name', presets.PRESETS)
+def test_a_preset_reaches_its_recipe(name):
+  preset, given = presets.get(name), recipe(name)
+  model = given.model
+  assert model.system == preset.system
+  assert (model.width, model.num_bits, model.preprocessing) == (
+      preset.width, preset.num_bits, preset.preprocessing)
+  depth = {'glow': 'steps', 'real_nvp': 'residual_blocks'}[preset.system]
+  assert model[depth] == getattr(preset, depth)
+  assert given.data.image_size == preset.image_shape[0]
+  assert given.batch_size == preset.global_batch
+  assert given.data.flip == ('flip' in preset.augmentation)
+  assert bool(given.data.shift) == ('shift' in preset.augmentation)
+  assert (given.data.crop == 'random') == ('crop' in preset.augmentation)
+  assert model.class_conditional == (preset.num_classes is not None)
+
+
+def test_a_recipe_builds_the_flow_of_its_preset():
+  given = recipe('glow_cifar10_ablation_shuffle_additive')
+  given.model.update(steps=1, width=8)
+  flow = models.build(given, (32, 32, 3), 10).flow
+  want = presets.get('glow_cifar10_ablation_shuffle_additive')
+  settings = flow.get_config()
+  assert settings['coupling'] == want.coupling == 'additive'
+  assert settings['permutation'] == want.permutation == 'shuffle'
+  assert settings['levels'] == want.levels
+  assert settings['num_classes'] is None
+
+
+def test_warm_up_is_counted_in_images_and_then_the_schedule_follows():
+  given = config.get_config()
+  given.optimizer.update(learning_rate=.1, warmup_images=100)
+  given.update(batch_size=10, steps=30)
+  rates = {}
+  for schedule in ('constant', 'cosine'):
+    given.optimizer.schedule = schedule
+    rate = models.learning_rate(given)
+    rates[schedule] = [float(rate(step)) for step in range(31)]
+    assert rates[schedule][:11] == pytest.approx(
+        [.01 * step for step in range(11)], rel=1e-5)
+  assert rates['constant'][11:] == pytest.approx([.1] * 20, rel=1e-5)
+  assert rates['cosine'][20] == pytest.approx(.05, rel=1e-5)
+  assert rates['cosine'][30] == pytest.approx(0., abs=1e-8)
+
+
+def test_optimizer_has_what_the_recipe_says():
+  given = config.get_config()
+  given.model.update(levels=1, steps=1, width=4)
+  given.optimizer.update(
+      name='adamax', beta_2=.98, clip=7., average=.9, accumulate=3)
+  model = models.build(given, (4, 4, 1), None)
+  models.compile_model(model, given)
+  optimizer = model.optimizer
+  assert isinstance(optimizer, keras.optimizers.Adamax)
+  assert (optimizer.beta_2, optimizer.global_clipnorm) == (.98, 7.)
+  assert (optimizer.use_ema, optimizer.ema_momentum) == (True, .9)
+  assert optimizer.gradient_accumulation_steps == 3
+
+
+def test_scales_of_real_nvp_are_penalised():
+  given = config.get_config('real_nvp')
+  given.model.update(scales=1, width=4, residual_blocks=1)
+  given.optimizer.scale_l2 = 5e-5
+  model = models.build(given, (4, 4, 1), None)
+  scales = [v for v in model.trainable_weights
+            if v.name.endswith(('magnitude', 'rescale'))]
+  assert len(scales) == 20
+  want = 5e-5 * sum(float((v.numpy()**2).sum()) for v in scales)
+  assert float(sum(model.losses)) == pytest.approx(
+      want / (16. * 0.6931472), rel=1e-5)
+  given.optimizer.scale_l2 = 0.
+  assert not models.build(given, (4, 4, 1), None).losses
+
+
+@pytest.mark.parametrize('field, value, message', [
+    ('optimizer.name', 'adm', r"`optimizer.name` is 'adm'.*adamax"),
+    ('optimizer.schedule', 'linear', "`optimizer.schedule` is 'linear'"),
+])
+def test_a_value_that_does_not_exist_is_named(field, value, message):
+  given = config.get_config()
+  given.model.update(levels=1, steps=1, width=4)
+  given.update_from_flattened_dict({field: value})
+  with pytest.raises(ValueError, match=message):
+    models.compile_model(models.build(given, (4, 4, 1), None), given)
+
+
+def test_classes_that_are_not_there_are_refused():
+  given = config.get_config()
+  given.model.class_conditional = True
+  with pytest.raises(ValueError, match='has no classes'):
+    models.build(given, (4, 4, 1), None)
+  given = config.get_config('nice')
+  given.model.class_conditional = True
+  with pytest.raises(ValueError, match="only the system 'glow'"):
+    models.build(given, (4, 4, 1), 10)
+
+
+def test_an_unknown_field_suggests_the_nearest():
+  result = subprocess.run(
+      [sys.executable, '-m', 'training.train', '--workdir=nowhere',
+       f'--config={_FOLDER}/configs/digits.py', '--config.batch_sise=3'],
+      capture_output=True, text=True, cwd=os.path.dirname(_FOLDER))
+  assert result.returncode == 1
+  assert 'batch_sise' in result.stderr and 'Traceback' not in result.stderr
+  assert 'Did you mean "batch_size"' in result.stderr
