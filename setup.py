@@ -10,7 +10,9 @@ _TRAIN = [
     'pillow>=10.1',
     'requests',
     'scikit-learn',
+    'tensorboard>=2.20',
     'tensorflow-datasets>=4.9.10',
+    'tqdm',
     'tqdm',
 ]
 

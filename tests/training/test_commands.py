@@ -3,8 +3,7 @@
 import json
 import math
 import os
-import subprocess
-import sys
+import types
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from tests.training import driver
 from training import callbacks
 from training import checkpoints
 from training import data
+from training import evaluate
 from training import evaluation
 from training import judge
 from training import metrics
@@ -22,7 +22,6 @@ from training import runs
 from training import sample
 from training import train
 
-REPOSITORY = os.path.join(os.path.dirname(__file__), '..', '..')
 # Deterministic kernels would stay on for other tests of this process.
 ANY_KERNELS = '--config.deterministic=False'
 
@@ -187,22 +186,34 @@ def test_unfinished_lines_of_metrics_are_left_out(tmp_path):
       '{"step": 0}\n{"step": 2}\n{"step": 4, "loss": null}\n')
 
 
-def test_commands_work_from_a_shell(workdir, tmp_path):
-  def run(name, *arguments):
-    return subprocess.run(
-        [sys.executable, '-m', f'training.{name}', f'--workdir={workdir}',
-         *arguments], capture_output=True, text=True, cwd=REPOSITORY)
-
-  measured = run('evaluate', '--max_examples=30', '--histogram')
-  assert measured.returncode == 0, measured.stderr
-  results = json.loads(measured.stdout)
+def test_evaluate_prints_a_line_of_json(workdir, capsys):
+  evaluate.main(types.SimpleNamespace(
+      workdir=workdir, weights=None, split='train', max_examples=30,
+      num_samples=2, batch_size=20, seed=0, histogram=True))
+  results = json.loads(capsys.readouterr().out)
   assert results['images'] == 30
+  assert results['images_reconstructed_exactly'] == 30
   assert 2. < results['histogram_bits_per_dim'] < 2.6
+  assert 0. < results['standard_error'] < .2
+
+
+def test_sample_draws_what_is_asked_for(workdir, tmp_path, capsys):
   output = tmp_path / 'new' / 'grid.png'
-  drawn = run('sample', '--temperatures=0.7', '--classes=1,2', '--columns=3',
-              f'--output={output}')
-  assert drawn.stdout == f'{output}\n'
+  arguments = dict(
+      workdir=workdir, weights='raw', output=str(output), columns=3, rows=2,
+      temperatures=['0.7'], classes=['1', '2'], seed=0)
+  sample.main(types.SimpleNamespace(**arguments))
+  assert capsys.readouterr().out == f'{output}\n'
   assert Image.open(output).height == 2 * 52 + 4
-  refused = run('sample', '--classes=11')
-  assert refused.returncode == 1 and 'Traceback' not in refused.stderr
-  assert '--classes has 11, which is none of 0 .. 9' in refused.stderr
+  for change, message in (
+      ({'classes': ['11']}, '--classes has 11, which is none of 0 .. 9'),
+      ({'classes': ['one']}, '--classes=one: invalid literal'),
+      ({'temperatures': ['0.7', 'hot']}, '--temperatures=0.7,hot: could not')):
+    with pytest.raises(ValueError, match=message):
+      sample.main(types.SimpleNamespace(**{**arguments, **change}))
+
+
+def test_judge_wants_classes(tmp_path):
+  train.train(recipe('--config.steps=2'), str(tmp_path))
+  with pytest.raises(ValueError, match='not class-conditional'):
+    judge.main(types.SimpleNamespace(workdir=tmp_path, weights=None))
