@@ -31,13 +31,16 @@ class NotFiniteError(RuntimeError):
 
 
 class Progress(keras.callbacks.Callback):
-  """A bar with bits/dim, images per second and the time left."""
+  """A bar with bits/dim, images per second and the time left.
+
+  Where nobody looks, as in a log file, there is none.
+  """
 
   def __init__(self, step, steps, batch_size):
     super().__init__()
     self._bar = tqdm.tqdm(
         total=steps * batch_size, initial=step * batch_size, unit=' images',
-        dynamic_ncols=True, smoothing=.05)
+        dynamic_ncols=True, mininterval=.5, smoothing=.05, disable=None)
     self._batch_size = batch_size
 
   def on_train_batch_end(self, batch, logs=None):
@@ -137,9 +140,12 @@ class Evaluate(keras.callbacks.Callback):
     """Measures, draws, and returns the scalars."""
     batch_size = self._config.batch_size
     batches = self._data.eval_batches(batch_size, self._config.eval_images)
-    mean, error = evaluation.mean_and_error(
-        evaluation.bits_per_dim(self.model, batches))
+    bits = evaluation.bits_per_dim(self.model, batches)
+    mean, error = evaluation.mean_and_error(bits)
     images, conditions = evaluation.unpack(self.model, next(iter(batches)))
+    tqdm.tqdm.write(
+        f'Step {step}: {mean:.3f} +- {error:.3f} bits/dim on '
+        f'{len(bits):,} images.')
     self._draw_samples(step)
     self._draw_reconstructions(step, images, conditions)
     return {
