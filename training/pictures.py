@@ -10,7 +10,7 @@ _GAP = 4
 _FONT_SIZE = 16
 
 
-def save_grid(path, rows, labels=None, min_cell=48):
+def save_grid(path, rows, labels=None, min_cell=48, column_labels=None):
   """Writes rows of images to a PNG file.
 
   Images smaller than `min_cell` are enlarged by a whole factor, each pixel a
@@ -23,16 +23,25 @@ def save_grid(path, rows, labels=None, min_cell=48):
       Default value: `None`.
     min_cell: Python `int`, the least width and height of an image, in pixels
       of the picture. Default value: `48`.
+    column_labels: `N` strings to write above the columns, or `None`.
+      Default value: `None`.
 
   Raises:
-    ValueError: If `rows` or `labels` is not of that form.
+    ValueError: If `rows` or the labels are not of that form.
   """
   picture = Image.fromarray(_tile(rows, min_cell))
+  for argument, names, kind, count in (
+      ('column_labels', column_labels, 'columns', np.shape(rows)[1]),
+      ('labels', labels, 'rows', len(rows))):
+    if names is not None and len(names) != count:
+      raise ValueError(f'`{argument}` must have one string for each of the '
+                       f'{count} {kind}, got {len(names)}.')
+  # What is above the columns is written first, and rows are named beside it.
+  head = 0
+  if column_labels is not None:
+    picture, head = _with_column_labels(picture, column_labels)
   if labels is not None:
-    if len(labels) != len(rows):
-      raise ValueError(f'`labels` must have one string for each of the '
-                       f'{len(rows)} rows, got {len(labels)}.')
-    picture = _with_labels(picture, labels)
+    picture = _with_labels(picture, labels, head)
   picture.save(path)
 
 
@@ -54,16 +63,31 @@ def _tile(rows, min_cell):
   return picture[..., 0] if channels == 1 else picture
 
 
-def _with_labels(picture, labels):
-  """`picture` with a margin on its left, where the rows are named."""
+def _with_labels(picture, labels, head):
+  """`picture` with a margin on its left, where rows below `head` are named."""
   font = ImageFont.load_default(_FONT_SIZE)
   margin = 2 * _FONT_SIZE + int(max(font.getlength(label) for label in labels))
   size = (margin + picture.width, picture.height)
   labelled = Image.new(picture.mode, size, 'white')
   labelled.paste(picture, (margin, 0))
   draw = ImageDraw.Draw(labelled)
-  row_height = (picture.height - _GAP) / len(labels)
+  row_height = (picture.height - head - _GAP) / len(labels)
   for row, label in enumerate(labels):
-    middle = (margin / 2, _GAP / 2 + (row + 0.5) * row_height)
+    middle = (margin / 2, head + _GAP / 2 + (row + 0.5) * row_height)
     draw.text(middle, label, fill='black', font=font, anchor='mm')
   return labelled
+
+
+def _with_column_labels(picture, labels):
+  """`picture` with a margin above, where the columns are named; its height."""
+  font = ImageFont.load_default(_FONT_SIZE)
+  head = 2 * _FONT_SIZE
+  labelled = Image.new(
+      picture.mode, (picture.width, head + picture.height), 'white')
+  labelled.paste(picture, (0, head))
+  draw = ImageDraw.Draw(labelled)
+  column_width = (picture.width - _GAP) / len(labels)
+  for column, label in enumerate(labels):
+    middle = (_GAP / 2 + (column + 0.5) * column_width, head / 2)
+    draw.text(middle, label, fill='black', font=font, anchor='mm')
+  return labelled, head

@@ -45,6 +45,26 @@ def test_labels_are_written_left_of_their_rows(tmp_path):
   assert np.any(lower < 64)
 
 
+def test_labels_are_written_above_their_columns(tmp_path):
+  rows = np.zeros([2, 3, 4, 4, 1], np.uint8)
+  pictures.save_grid(tmp_path / 'plain.png', rows)
+  pictures.save_grid(tmp_path / 'columns.png', rows,
+                     column_labels=['', '', '1.5'])
+  pictures.save_grid(tmp_path / 'both.png', rows, labels=['', 'a'],
+                     column_labels=['', '', '1.5'])
+  plain, columns, both = (
+      np.asarray(Image.open(tmp_path / f'{name}.png'))
+      for name in ('plain', 'columns', 'both'))
+  head = len(columns) - len(plain)
+  np.testing.assert_array_equal(columns[head:], plain)
+  assert np.all(columns[:head, :104] == 255)
+  assert np.any(columns[:head, 104:] < 64)
+  margin = both.shape[1] - columns.shape[1]
+  np.testing.assert_array_equal(both[:, margin:], columns)
+  assert np.all(both[:head + 50, :margin] == 255)
+  assert np.any(both[head + 56:, :margin] < 64)
+
+
 @pytest.mark.parametrize('rows', [
     np.zeros([2, 3, 4, 4], np.uint8),
     np.zeros([2, 3, 4, 4, 2], np.uint8),
@@ -55,6 +75,8 @@ def test_other_forms_of_rows_are_refused(tmp_path, rows):
     pictures.save_grid(tmp_path / 'grid.png', rows)
 
 
-def test_a_label_for_each_row(tmp_path):
-  with pytest.raises(ValueError, match='`labels`'):
-    pictures.save_grid(tmp_path / 'grid.png', _rows(1), labels=['one'])
+@pytest.mark.parametrize('argument', ['labels', 'column_labels'])
+def test_a_label_for_each_row_or_column(tmp_path, argument):
+  with pytest.raises(ValueError, match=f'`{argument}`'):
+    pictures.save_grid(
+        tmp_path / 'grid.png', _rows(1), **{argument: ['one']})

@@ -1,0 +1,161 @@
+"""Commands that draw what is in a trained model's latents, and export it."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import numpy as np
+from PIL import Image
+import pytest
+import tensorflow as tf
+
+from tests.training import driver
+import tfp_glow
+from training import groups
+from training import interpolate
+from training import levels
+from training import runs
+from training import train
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+def trained(path, *overrides):
+  # Deterministic kernels would stay on for other tests of this process.
+  train.train(driver.recipe('glow', [
+      '--config.deterministic=False', '--config.model.levels=2',
+      '--config.steps=2', '--config.eval_every=2', *overrides]), str(path))
+  return path
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  return trained(tmp_path_factory.mktemp('run'))
+
+
+@pytest.fixture(scope='module')
+def class_workdir(tmp_path_factory):
+  return trained(tmp_path_factory.mktemp('class_run'),
+                 '--config.model.class_conditional=True')
+
+
+def run(name, *arguments):
+  """The lines that a command prints."""
+  result = subprocess.run(
+      [sys.executable, '-m', f'training.{name}', *map(str, arguments)],
+      capture_output=True, text=True, cwd=REPOSITORY)
+  assert result.returncode == 0, result.stderr
+  return result.stdout.splitlines()
+
+
+def test_a_direction_is_found_drawn_and_exported(workdir, tmp_path):
+  npy, png = run('manipulate', f'--workdir={workdir}', '--positives=8',
+                 '--negatives=3', '--name=rounder', f'--output={tmp_path}',
+                 '--strengths=-1,0,1', '--rows=4')
+  config, model = runs.load(workdir)
+  direction = np.load(npy)
+  shape = model.image_shape
+  want = tfp_glow.attribute_direction(
+      model, groups.named(config, '8', shape, 'train'),
+      groups.named(config, '3', shape, 'train'))
+  np.testing.assert_allclose(direction, want, atol=1e-4)
+  # Three columns, and what they are called above them.
+  assert Image.open(png).size == (3 * 52 + 4, 4 * 52 + 4 + 32)
+
+  exported, = run('export', f'--workdir={workdir}',
+                  f'--directory={tmp_path}/served', f'--direction=big={npy}')
+  assert exported == f'{tmp_path}/served/1'
+  signatures = tf.saved_model.load(exported).signatures
+  images, _ = groups.first(groups.named(config, '3', shape), 4)
+  served = signatures['manipulate'](
+      images=tf.constant(images), attribute=tf.zeros([4], tf.int32),
+      strength=tf.fill([4], -1.))['images']
+  moved = tfp_glow.manipulate(model, images, direction, [-1.])[:, 0]
+  assert np.mean(served != moved) < 1. / 500.
+  described = signatures['describe'](row=tf.zeros([1], tf.int32))
+  assert described['attributes'].numpy().tolist() == [[b'big']]
+
+
+def test_groups_are_classes_or_folders(workdir, tmp_path):
+  config, model = runs.load(workdir)
+  shape = model.image_shape
+  batches = list(groups.named(config, '3', shape, 'train'))
+  labels = np.concatenate([labels for _, labels in batches])
+  assert len(labels) > 100 and (labels == 3).all()
+  held_out, _ = groups.first(groups.named(config, '3', shape), 1000)
+  assert len(held_out) < 60
+
+  # Of another size, and colour, as files of someone's own would be.
+  for i, folder in enumerate(['a', 'b', 'b']):
+    (tmp_path / folder).mkdir(exist_ok=True)
+    Image.fromarray(np.full([20, 20, 3], 40 * i, np.uint8)).save(
+        tmp_path / folder / f'{i}.png')
+  images, labels = groups.first(
+      groups.named(config, str(tmp_path), shape), 10)
+  assert labels is None
+  assert images.shape == (3, 8, 8, 1)
+  assert sorted(images[:, 0, 0, 0]) == [0, 40, 80]
+
+  for name in ('ten', '10'):
+    with pytest.raises(ValueError, match=f"'{name}' is neither a folder"):
+      groups.named(config, name, shape)
+
+
+def values(workdir, output, **kwargs):
+  return types.SimpleNamespace(
+      workdir=str(workdir), weights=None, output=str(output), split=None,
+      **kwargs)
+
+
+def test_strips_lead_from_one_image_to_another(workdir, tmp_path, monkeypatch):
+  rows = []
+  monkeypatch.setattr(interpolate.pictures, 'save_grid',
+                      lambda path, images, names: rows.append((images, names)))
+  interpolate.main(values(
+      workdir, tmp_path, rows=3, columns=5, method='linear'))
+  (strips, names), (manifold, no_names) = rows
+  config, model = runs.load(workdir)
+  images = groups.open_split(config, None)
+  pixels, labels = groups.first(images.eval_batches(10), 6)
+  dark = pixels // 16 * 16  # the model has four bits
+  assert strips.shape == (3, 5, 8, 8, 1)
+  np.testing.assert_array_equal(strips[:, 0], dark[::2])
+  np.testing.assert_array_equal(strips[:, -1], dark[1::2])
+  assert names == [f'{a} to {b}' for a, b in zip(labels[::2], labels[1::2])]
+  assert manifold.shape == (8, 8, 8, 8, 1) and no_names is None
+  assert np.mean(manifold[0, 0] == dark[0]) > .9
+  assert np.mean(manifold[2, 2] == dark[3]) > .9
+
+
+def test_strips_of_a_class_conditional_model_keep_to_a_class(
+    class_workdir, tmp_path):
+  config, model = runs.load(class_workdir)
+  images = groups.open_split(config, None)
+  first, second, labels, names = interpolate.ends(model, images, 4)
+  assert len(first) == len(second) == len(labels) == 4
+  assert names == [f'{label} to {label}' for label in labels]
+  interpolate.main(values(
+      class_workdir, tmp_path, rows=2, columns=3, method='spherical'))
+  assert sorted(os.listdir(tmp_path)) == ['interpolation.png', 'manifold.png']
+
+
+def test_levels_are_drawn_anew_one_after_the_other(
+    workdir, class_workdir, tmp_path):
+  config, model = runs.load(workdir)
+  images, _ = groups.first(
+      groups.open_split(config, None).eval_batches(10), 3)
+  rows, names = levels.resampled(model, images, {}, .7, seed=0)
+  assert names == ['images', 'level 0 anew', 'all anew']
+  np.testing.assert_array_equal(
+      rows[1], tfp_glow.resample_levels(model, images, [0], .7, seed=0))
+  np.testing.assert_array_equal(
+      rows[2], tfp_glow.resample_levels(model, images, [0, 1], .7, seed=0))
+  rows, names = levels.tempered(model, images, {}, .7, seed=1)
+  assert names == ['all at 0.7', 'level 0 at 1', 'level 1 at 1']
+  np.testing.assert_array_equal(rows[0], model.sample(3, .7, seed=1))
+  np.testing.assert_array_equal(rows[2], model.sample(3, [[.7, 1.]], seed=1))
+  levels.main(values(
+      class_workdir, tmp_path, columns=2, temperature=.5, seed=0))
+  assert sorted(os.listdir(tmp_path)) == ['levels.png', 'temperatures.png']

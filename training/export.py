@@ -1,0 +1,51 @@
+"""Writes a trained model as a SavedModel, for TensorFlow Serving or for C.
+
+For example
+
+    python -m training.export --workdir runs/digits
+    python -m training.export --workdir runs/digits --directory models/digits \\
+        --direction rounder=runs/digits/direction.npy
+
+writes the next version, a number, into the folder, whole or not at all, so
+that a server may be polling it. docs/serving.md tells how to serve it.
+"""
+
+from absl import flags
+import numpy as np
+
+import tfp_glow
+from training import command
+from training import runs
+
+
+def define_flags():
+  command.define_workdir()
+  command.define_weights()
+  flags.DEFINE_string(
+      'directory', None, 'The folder of all versions; by default export in the '
+      'working folder.')
+  flags.DEFINE_multi_string(
+      'direction', [], 'NAME=FILE: an attribute and its direction, as '
+      '`python -m training.manipulate` writes it. May be given several times; '
+      'the attributes are numbered in this order.')
+
+
+def main(values):
+  directions = dict(_direction(text) for text in values.direction)
+  _, model = runs.load(values.workdir, values.weights)
+  print(tfp_glow.export_saved_model(
+      model, values.directory or f'{values.workdir}/export', directions))
+
+
+def _direction(text):
+  name, separator, path = text.partition('=')
+  if not separator:
+    raise ValueError(f'--direction={text}: NAME=FILE is needed.')
+  try:
+    return name, np.load(path)
+  except (OSError, ValueError) as error:
+    raise ValueError(f'--direction={text}: {error}') from error
+
+
+if __name__ == '__main__':
+  command.run(define_flags, main)

@@ -1,0 +1,126 @@
+"""Groups of images: what a run evaluates on, one class of it, or a folder."""
+
+import os
+
+import numpy as np
+
+from training import data
+
+_BATCH_SIZE = 100
+
+
+def open_split(config, split):
+  """Opens images of a run's data set.
+
+  Args:
+    config: The fields of a recipe.
+    split: Python `str`, which images, in TFDS's syntax, or `None`: those that
+      the recipe evaluates on.
+
+  Returns:
+    images: `data.Data` that has them as the images to evaluate on.
+  """
+  fields = config.data.copy_and_resolve_references()
+  if split is not None:
+    fields.eval_split = split
+  return data.open(fields)
+
+
+def named(config, name, image_shape, split=None):
+  """Batches of a group of images that is named on the command line.
+
+  Args:
+    config: The fields of a recipe.
+    name: Python `str`: a folder, or else a class of the run's data set, by its
+      name or number.
+    image_shape: `(H, W, C)` of the run; a folder's images are prepared as the
+      recipe says and then brought to it.
+    split: Python `str` or `None`: of which images the class is taken; see
+      `open_split`. Default value: `None`.
+
+  Returns:
+    batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, of a folder; of
+      a class, of pairs with labels, int32 `[B]`.
+
+  Raises:
+    ValueError: If there is neither such a folder nor such a class.
+  """
+  if os.path.isdir(name):
+    fields = config.data.copy_and_resolve_references()
+    fields.update(name=f'image_folder:{name}', train_split='all',
+                  eval_split='all', channels=image_shape[-1])
+    if fields.image_size is None:
+      fields.image_size = image_shape[:2]
+    batches = data.open(fields).eval_batches(_BATCH_SIZE)
+    if isinstance(batches.element_spec, tuple):
+      # Folders in it, which need be no classes of the run's.
+      return batches.map(lambda images, unused: images)
+    return batches
+  images = open_split(config, split)
+  number = class_number(images, name)
+  batches = images.eval_batches(_BATCH_SIZE).unbatch()
+  batches = batches.filter(lambda _, label: label == number)
+  return batches.batch(_BATCH_SIZE)
+
+
+def class_number(images, name):
+  """The number of a class, from its name or number.
+
+  Args:
+    images: `data.Data`.
+    name: Python `str`.
+
+  Returns:
+    number: Python `int`.
+
+  Raises:
+    ValueError: If there is no such class.
+  """
+  names = images.class_names or []
+  if name in names:
+    return names.index(name)
+  if name.isdigit() and int(name) < len(names):
+    return int(name)
+  raise ValueError(
+      f'{name!r} is neither a folder nor a class of the data set, which has '
+      + (f'these classes: {", ".join(names[:20])}'
+         f'{" and so on" if len(names) > 20 else ""}.' if names else
+         'none.'))
+
+
+def first(batches, count):
+  """The first images of a group, and the labels where there are any.
+
+  Args:
+    batches: `tf.data.Dataset` of batches.
+    count: Python `int`, how many at most.
+
+  Returns:
+    images: uint8 array `[N, H, W, C]`.
+    labels: int32 array `[N]`, or `None`.
+
+  Raises:
+    ValueError: If the group is empty.
+  """
+  rows = list(batches.unbatch().take(count).as_numpy_iterator())
+  if not rows:
+    raise ValueError('There is no image in the group.')
+  if isinstance(rows[0], tuple):
+    images, labels = zip(*rows)
+    return np.stack(images), np.stack(labels)
+  return np.stack(rows), None
+
+
+def conditions(model, labels):
+  """What a model is to be told of images: their labels, or nothing.
+
+  Args:
+    model: `FlowModel`.
+    labels: Integers `[N]`, or `None`.
+
+  Returns:
+    conditions: `dict`, for the model's methods.
+  """
+  if 'label' in model.condition_names and labels is not None:
+    return {'label': labels}
+  return {}

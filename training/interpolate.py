@@ -1,0 +1,125 @@
+"""Draws what lies between images, as a trained model sees it, as PNG files.
+
+For example
+
+    python -m training.interpolate --workdir runs/digits
+    python -m training.interpolate --workdir runs/digits --method spherical
+
+writes interpolation.png, strips from one image to another (as in Figure 5 of
+Glow's paper), and manifold.png, a closed surface through four images: those in
+its top left corner and two rows or columns of every eight from there (as in
+Figure 6 of RealNVP's paper). A class-conditional model is given images of one
+class at a time.
+"""
+
+import pathlib
+
+from absl import flags
+import numpy as np
+
+import tfp_glow
+from training import command
+from training import groups
+from training import pictures
+from training import runs
+
+
+def define_flags():
+  command.define_workdir()
+  command.define_weights()
+  flags.DEFINE_string(
+      'output', None, 'The folder of the pictures; by default the working '
+      'folder.')
+  flags.DEFINE_enum(
+      'method', 'linear', ('linear', 'spherical'),
+      'Along which lines of the latent space the strips go.')
+  flags.DEFINE_integer('rows', 8, 'Strips.', lower_bound=1)
+  flags.DEFINE_integer(
+      'columns', 11, 'Images in each strip, both ends included.',
+      lower_bound=2)
+  flags.DEFINE_string(
+      'split', None, "Whose images, in TFDS's syntax; by default those that "
+      'the recipe evaluates on.')
+
+
+def main(values):
+  config, model = runs.load(values.workdir, values.weights)
+  images = groups.open_split(config, values.split)
+  folder = pathlib.Path(values.output or values.workdir)
+  folder.mkdir(parents=True, exist_ok=True)
+
+  first, second, labels, names = ends(model, images, values.rows)
+  strips = tfp_glow.interpolate(
+      model, first, second, values.columns, values.method,
+      **groups.conditions(model, labels))
+  _save(folder / 'interpolation.png', strips, names)
+
+  four, labels = _four(model, images)
+  grid = tfp_glow.manifold(
+      model, four, **{k: v[:1] for k, v in
+                      groups.conditions(model, labels).items()})
+  _save(folder / 'manifold.png', grid)
+
+
+def ends(model, images, count):
+  """Pairs of images that are next to each other in the data set.
+
+  Args:
+    model: `FlowModel`.
+    images: `data.Data`.
+    count: Python `int`, how many pairs at most.
+
+  Returns:
+    first: uint8 `[N, H, W, C]`.
+    second: uint8 `[N, H, W, C]`. If the model is class-conditional, each is of
+      the class of the first.
+    labels: int32 `[N]`, of the first, or `None`.
+    names: `N` strings, or `None`.
+
+  Raises:
+    ValueError: If there are too few images for one pair.
+  """
+  pixels, labels = groups.first(images.eval_batches(100), 50 * count)
+  rows = _neighbours(
+      labels if 'label' in model.condition_names else None, len(pixels))
+  if not rows:
+    raise ValueError('There are too few images: two are needed.')
+  a, b = np.array(rows[:count]).T
+  if labels is None:
+    return pixels[a], pixels[b], None, None
+  names = [f'{images.class_names[labels[i]]} to '
+           f'{images.class_names[labels[j]]}' for i, j in zip(a, b)]
+  return pixels[a], pixels[b], labels[a], names
+
+
+def _neighbours(labels, count):
+  """Pairs of rows, each row in one pair; with labels, of one class each."""
+  waiting, pairs = {}, []
+  for row in range(count):
+    label = None if labels is None else labels[row]
+    if label in waiting:
+      pairs.append((waiting.pop(label), row))
+    else:
+      waiting[label] = row
+  return sorted(pairs)
+
+
+def _four(model, images):
+  """Four images for the manifold; of one class, if the model knows classes."""
+  pixels, labels = groups.first(images.eval_batches(100), 500)
+  rows = np.arange(len(pixels))
+  if 'label' in model.condition_names:
+    rows = np.flatnonzero(labels == labels[0])
+  if len(rows) < 4:
+    raise ValueError('There are too few images: the manifold needs four.')
+  rows = rows[:4]
+  return pixels[rows], None if labels is None else labels[rows]
+
+
+def _save(path, rows, names=None):
+  pictures.save_grid(path, rows, names)
+  print(path)
+
+
+if __name__ == '__main__':
+  command.run(define_flags, main)
