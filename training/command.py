@@ -10,6 +10,8 @@ from ml_collections import config_flags
 from training import callbacks
 from training import runs
 
+_SHARED = frozenset(['config', 'workdir', 'weights'])
+
 
 def define_recipe():
   """Defines `--config`, and a flag for each of its fields."""
@@ -45,18 +47,23 @@ def run(define_flags, main):
     main: Callable of `flags.FLAGS`.
   """
   define_flags()
-  # TensorFlow and TFDS tell much at INFO.
+  # So that --help shows them too.
+  for name in _SHARED.intersection(flags.FLAGS):
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+  # TensorFlow tells much at INFO, and TFDS even of itself as warnings.
   logging.set_verbosity(logging.WARNING)
+  logging.get_absl_handler().addFilter(
+      lambda record: 'tensorflow_datasets' not in record.pathname)
 
   def explained(argv):
     if len(argv) > 1:
       raise app.UsageError(f'Unknown argument: {argv[1]}')
     try:
       main(flags.FLAGS)
-    except (ValueError, callbacks.NotFiniteError) as error:
+    except (ValueError, OSError, callbacks.NotFiniteError) as error:
       # Their messages say what to do; --verbosity=1 says where it happened.
       logging.debug('', exc_info=True)
-      sys.exit(f'{type(error).__name__}: {error}')
+      sys.exit(f'Error: {error}')
 
   app.run(explained, flags_parser=_parse)
 
@@ -65,5 +72,10 @@ def _parse(argv):
   try:
     return app.parse_flags_with_usage(argv)
   except AttributeError as error:
-    # A field that the recipe does not have.
-    sys.exit(f'FATAL Flags parsing error: --config has no field {error}')
+    # A field that the recipe does not have; the nearest is named.
+    reason = error.args[0]
+    if isinstance(reason, KeyError):
+      reason = reason.args[0]
+    sys.exit(f'Error: --config has no field {reason}')
+  except OSError as error:
+    sys.exit(f'Error: {error}')
