@@ -6,6 +6,7 @@ import hashlib
 import io
 import shlex
 
+import numpy as np
 import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -84,7 +85,7 @@ def open_tfds(name, data_dir, cache_dir, download):
     if not download:
       raise FileNotFoundError(_how_to_prepare(name, data_dir, builder))
     _check_network(builder)
-    builder.download_and_prepare()
+    builder = _prepared(builder)
   return TFDS(name, builder)
 
 
@@ -115,9 +116,22 @@ def _check_network(builder):
 def _digits(data_dir):
   """The digits, prepared without a word: it takes no time."""
   builder = digits.Digits(data_dir=data_dir)
-  if not builder.is_prepared():
-    with contextlib.redirect_stdout(io.StringIO()):
-      builder.download_and_prepare()
+  if builder.is_prepared():
+    return builder
+  with (contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO())):
+    return _prepared(builder)
+
+
+def _prepared(builder):
+  """Prepares a data set, unless another process does so first."""
+  try:
+    builder.download_and_prepare()
+  except FileExistsError:
+    builder = type(builder)(
+        config=builder.builder_config, data_dir=_root(builder))
+    if not builder.is_prepared():
+      raise
   return builder
 
 
@@ -130,10 +144,16 @@ def _how_to_prepare(name, data_dir, builder):
       f'it. To download and prepare it: {shlex.join(command)} --download')
   manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
   if manual:
-    folder = builder.data_path.parents[1] / 'downloads' / 'manual'
+    folder = _root(builder) / 'downloads' / 'manual'
     message += (f'. Before that, some files have to be put into {folder} by '
                 f'hand:\n{manual}')
   return message
+
+
+def _root(builder):
+  """The folder of all data sets, above name, configuration and version."""
+  depth = len(builder.info.full_name.split('/'))
+  return builder.data_path.parents[depth - 1]
 
 
 def _image_key(name, features):
@@ -148,8 +168,8 @@ def _image_key(name, features):
         f'is needed, or one called `image`. Its features are '
         f'{", ".join(features)}.')
   feature = features[images[0]]
-  if feature.dtype not in (tf.uint8, tf.uint16):
+  if feature.np_dtype not in (np.uint8, np.uint16):
     raise ValueError(
-        f'`name` is {name!r}, whose images are {feature.dtype.name}; needed '
-        'are uint8 or uint16.')
+        f'`name` is {name!r}, whose images are {feature.np_dtype.__name__}; '
+        'needed are uint8 or uint16.')
   return images[0]

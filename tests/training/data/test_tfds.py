@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from training import data
+from training.data import tfds_source
 
 _ROOT = pathlib.Path(__file__).parents[3]
 
@@ -91,6 +92,11 @@ class TinySecret(TinyLabelled):
 
 class TinyPair(_Builder):
   FEATURES = {'left': tfds.features.Image(), 'right': tfds.features.Image()}
+
+
+class TinyDepth(_Builder):
+  FEATURES = {
+      'image': tfds.features.Image(shape=(6, 4, 1), dtype=np.float32)}
 
 
 @pytest.fixture
@@ -179,6 +185,12 @@ def test_one_feature_has_to_be_an_image(config, tmp_path, name, number):
     data.open(config, download=True)
 
 
+def test_images_have_to_be_of_whole_numbers(config, tmp_path):
+  config.update(name='tiny_depth', data_dir=str(tmp_path))
+  with pytest.raises(ValueError, match='images are float32; needed are uint8'):
+    data.open(config)
+
+
 @pytest.mark.parametrize('name, nearest', [
     ('cifer10', 'cifar10'), ('dgits', 'digits'),
     ('lsun/bedrom', 'lsun/bedroom'), ('image_folder', 'image_folder:PATH'),
@@ -205,12 +217,16 @@ def test_what_is_not_prepared_is_not_downloaded(config, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_files_that_must_be_fetched_by_hand_are_named(config, tmp_path):
-  config.update(name='imagenet2012', data_dir=str(tmp_path))
+@pytest.mark.parametrize('name, file', [
+    ('imagenet2012', 'ILSVRC2012_img_train.tar'),
+    ('celeb_a_hq/256', 'data1024x1024.tar')])
+def test_files_that_must_be_fetched_by_hand_are_named(
+    config, tmp_path, name, file):
+  config.update(name=name, data_dir=str(tmp_path))
   with pytest.raises(FileNotFoundError) as error:
     data.open(config)
   assert f'{tmp_path}/downloads/manual' in str(error.value)
-  assert 'ILSVRC2012_img_train.tar' in str(error.value)
+  assert file in str(error.value)
 
 
 def test_the_command_says_at_once_that_there_is_no_network(tmp_path):
@@ -226,3 +242,24 @@ def test_the_command_says_what_is_prepared(tmp_path):
       '--name=digits', XDG_CACHE_HOME=str(tmp_path))
   assert result.stdout == (
       'digits is prepared, with the splits train (1,500), test (297).\n')
+
+
+class TinyOvertaken(TinyConfigured):
+  """Finds, when it is ready, that another process has been faster."""
+
+  is_overtaken = False
+
+  def _split_generators(self, dl_manager):
+    if not TinyOvertaken.is_overtaken:
+      TinyOvertaken.is_overtaken = True
+      TinyOvertaken(config=self.builder_config,
+                    data_dir=self._data_dir_root).download_and_prepare()
+    return super()._split_generators(dl_manager)
+
+
+def test_another_process_may_prepare_first(tmp_path):
+  builder = TinyOvertaken(config='second', data_dir=tmp_path)
+  prepared = tfds_source._prepared(builder)
+  assert TinyOvertaken.is_overtaken and prepared is not builder
+  assert prepared.info.splits['train'].num_examples == 20
+  assert prepared.data_path == tmp_path / 'tiny_overtaken' / 'second' / '1.0.0'
