@@ -35,5 +35,6 @@ from tfp_glow.latent import resample_levels
 from tfp_glow.model import FlowModel
 from tfp_glow.nice import NICE
 from tfp_glow.real_nvp import RealNVP
+from tfp_glow.reconstruction import ReconstructionCheck
 from tfp_glow.serving import export_saved_model
 from tfp_glow.version import __version__

@@ -17,7 +17,8 @@ class FlowSystem(chain.Chain):
   """
 
   def __init__(self, bijectors, latent_shapes, config, validate_args, name):
-    super().__init__(bijectors, validate_args=validate_args, name=name)
+    super().__init__(bijectors, config.get('memory', 'store'),
+                     validate_args=validate_args, name=name)
     self._latent_shapes = self._no_dependency(tuple(latent_shapes))
     self._config = self._no_dependency(dict(config))
 

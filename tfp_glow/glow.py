@@ -63,7 +63,7 @@ class Glow(flow.FlowSystem):
   def __init__(self, image_shape, levels=3, steps=32, width=512,
                coupling='affine', permutation='conv1x1', learn_top=True,
                num_classes=None, classifier=False, feature_map_channels=None,
-               context_size=None, seed=None, dtype=tf.float32,
+               context_size=None, memory='store', seed=None, dtype=tf.float32,
                validate_args=False, name='glow'):
     """Builds the flow with random weights; see `initialize`.
 
@@ -90,6 +90,10 @@ class Glow(flow.FlowSystem):
       context_size: Python `int` or `None`. If given, every call takes
         `context=`, `[..., context_size]`, which every coupling sees.
         Default value: `None`.
+      memory: Python `str`, what the gradient keeps. `'store'` is every
+        activation; `'recompute'` one image for each level, from which the
+        rest is computed again, at the price of one more evaluation of each
+        network: see `Chain`. Default value: `'store'`.
       seed: Python `int` or `None`, of all random weights. Default value:
         `None`.
       dtype: `tf.float32` or `tf.float64`. The networks have Keras's global
@@ -100,8 +104,8 @@ class Glow(flow.FlowSystem):
       name: Python `str`. Default value: `'glow'`.
 
     Raises:
-      ValueError: If a size is not positive or does not divide, or `coupling`
-        or `permutation` has no such name.
+      ValueError: If a size is not positive or does not divide, or `coupling`,
+        `permutation` or `memory` has no such name.
     """
     config = {k: v for k, v in locals().items()
               if k not in ('self', '__class__')}
@@ -198,7 +202,7 @@ class Glow(flow.FlowSystem):
     # From the top down: each level's rest is the flow of the next.
     for level in range(levels - 2, -1, -1):
       layers[level].append(factor_out.FactorOut(
-          chain.Chain(layers[level + 1], name=f'level_{level + 1}'),
+          chain.Chain(layers[level + 1], memory, name=f'level_{level + 1}'),
           split_prior(shapes[level]), dtype=dtype))
     super().__init__(
         layers[0], latent_shapes, config, validate_args, name)

@@ -126,11 +126,13 @@ class Preset:
   notes: str = ''
   reproduced: bool = False
 
-  def build(self, seed=None):
+  def build(self, seed=None, memory='store'):
     """Builds the flow.
 
     Args:
       seed: Python `int` or `None`, of its weights. Default value: `None`.
+      memory: Python `str`, `'store'` or `'recompute'`; see `Chain`.
+        Default value: `'store'`.
 
     Returns:
       flow: `Glow` or `RealNVP`.
@@ -138,26 +140,28 @@ class Preset:
     if self.system == 'real_nvp':
       return real_nvp.RealNVP(
           self.image_shape, scales=self.levels, width=self.width,
-          residual_blocks=self.residual_blocks, seed=seed)
+          residual_blocks=self.residual_blocks, memory=memory, seed=seed)
     return glow.Glow(
         self.image_shape, levels=self.levels, steps=self.steps,
         width=self.width, coupling=self.coupling,
         permutation=self.permutation, learn_top=self.learn_top,
         num_classes=self.num_classes, classifier=self.weight_y > 0.,
-        seed=seed)
+        memory=memory, seed=seed)
 
-  def model(self, seed=None):
+  def model(self, seed=None, memory='store'):
     """Builds the flow, and a `FlowModel` around it.
 
     Args:
       seed: Python `int` or `None`, of weights and noise. Default value:
         `None`.
+      memory: Python `str`, `'store'` or `'recompute'`; see `Chain`.
+        Default value: `'store'`.
 
     Returns:
       model: `FlowModel`, not compiled.
     """
     return model_lib.FlowModel(
-        self.build(seed), num_bits=self.num_bits,
+        self.build(seed, memory), num_bits=self.num_bits,
         preprocessing=self.preprocessing, weight_y=self.weight_y, seed=seed)
 
 

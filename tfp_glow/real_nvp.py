@@ -53,8 +53,9 @@ class RealNVP(flow.FlowSystem):
   """
 
   def __init__(self, image_shape, scales=2, width=64, residual_blocks=8,
-               feature_map_channels=None, context_size=None, seed=None,
-               dtype=tf.float32, validate_args=False, name='real_nvp'):
+               feature_map_channels=None, context_size=None, memory='store',
+               seed=None, dtype=tf.float32, validate_args=False,
+               name='real_nvp'):
     """Builds the flow with random weights.
 
     Args:
@@ -71,6 +72,10 @@ class RealNVP(flow.FlowSystem):
       context_size: Python `int` or `None`. If given, every call takes
         `context=`, `[..., context_size]`, which every coupling sees.
         Default value: `None`.
+      memory: Python `str`, what the gradient keeps. `'store'` is every
+        activation; `'recompute'` one image for each row of couplings, from
+        which the rest is computed again, at the price of one more evaluation
+        of each network: see `Chain`. Default value: `'store'`.
       seed: Python `int` or `None`, of all random weights. Default value:
         `None`.
       dtype: `tf.float32` or `tf.float64`. The networks have Keras's global
@@ -81,7 +86,8 @@ class RealNVP(flow.FlowSystem):
       name: Python `str`. Default value: `'real_nvp'`.
 
     Raises:
-      ValueError: If a size is not positive or does not divide.
+      ValueError: If a size is not positive or does not divide, or `memory`
+        has no such name.
     """
     config = {k: v for k, v in locals().items()
               if k not in ('self', '__class__')}
@@ -147,7 +153,7 @@ class RealNVP(flow.FlowSystem):
           *couplings(squeezed, 2 * width, scale + 1, first, second, first),
           permutation.ChannelPermutation(_alternating(c), dtype=dtype),
           factor_out.FactorOut(chain.Chain(
-              from_scale(scale + 1, half, 2 * width),
+              from_scale(scale + 1, half, 2 * width), memory,
               name=f'scale_{scale + 1}'), dtype=dtype),
       ]
 

@@ -29,6 +29,27 @@ class Chain(flow_bijector.FlowBijector):
   >>> flow = Chain([Squeeze(), ActNorm(4), InvertibleConv(4, seed=0)])
   >>> flow.inverse(tf.zeros([2, 8, 8, 1])).shape
   TensorShape([2, 4, 4, 4])
+
+  #### Memory
+
+  With `memory='recompute'` the gradient rebuilds each layer's input from its
+  output, one layer at a time, so memory does not grow with depth ([1]).
+  Gradients are those of `'store'` up to rounding, as long as no
+  layer is nearly singular ([2]; `ReconstructionCheck` watches). It holds for
+  rows of couplings, per-pixel layers and `BatchNorm`, with batch statistics
+  too; other members store what they need. A network is evaluated twice, so it
+  must give the same again: no dropout, and a `keras.layers.BatchNormalization`
+  in training mode would move its averages twice. The tape must be in the same
+  `tf.function` as the flow, as it is in `fit`; to a tape outside of it the
+  activations look stored.
+
+  #### References
+
+  [1]: Gomez, Ren, Urtasun and Grosse. The Reversible Residual Network:
+       Backpropagation Without Storing Activations. 2017. Algorithm 1.
+       https://arxiv.org/abs/1707.04585
+  [2]: Behrmann et al. Understanding and Mitigating Exploding Inverses in
+       Invertible Neural Networks. 2020. https://arxiv.org/abs/2006.09347
   """
 
   def __init__(self, bijectors, memory='store', dtype=None,
@@ -90,8 +111,8 @@ class Chain(flow_bijector.FlowBijector):
     event_ndims = self.inverse_min_event_ndims
     for members, seen in self._parts(conditions):
       if run.is_member(members[0]):
-        y, log_det = self._through(
-            run.Run(members, seen, event_ndims, inverse=True), y)
+        layers = run.Run(members, seen, event_ndims, inverse=True)
+        y, log_det = layers(y, self._memory)
       else:
         y, log_det = _inverse_and_log_det(members[0], y, event_ndims, seen)
         event_ndims = members[0].inverse_event_ndims(event_ndims)
@@ -103,17 +124,13 @@ class Chain(flow_bijector.FlowBijector):
     event_ndims = self.forward_min_event_ndims
     for members, seen in reversed(list(self._parts(conditions))):
       if run.is_member(members[0]):
-        x, log_det = self._through(
-            run.Run(members, seen, event_ndims, inverse=False), x)
+        layers = run.Run(members, seen, event_ndims, inverse=False)
+        x, log_det = layers(x, self._memory)
       else:
         x, log_det = _forward_and_log_det(members[0], x, event_ndims, seen)
         event_ndims = members[0].forward_event_ndims(event_ndims)
       total += log_det
     return x, total
-
-  def _through(self, one_run, value):
-    return (one_run.recompute(value) if self._memory == 'recompute' else
-            one_run.store(value))
 
   def _initialize(self, y, **conditions):
     for bijector, seen in self._members(conditions):

@@ -5,6 +5,9 @@ What depends on weights alone is computed for all alike layers together. With
 layer's output, so the row stores its last output and nothing else.
 """
 
+import contextlib
+import threading
+
 import tensorflow as tf
 
 from tfp_glow import moments
@@ -16,6 +19,24 @@ from tfp_glow.bijectors import gradients as gradients_lib
 
 MEMORY = ('store', 'recompute')
 
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def measuring_reconstruction():
+  """Within it, every run measures how well its input can be rebuilt.
+
+  Yields:
+    errors: List that grows by a `Tensor` `[]` for each run that is evaluated:
+      the greatest difference, over the greatest value.
+  """
+  before = getattr(_local, 'errors', None)
+  _local.errors = []
+  try:
+    yield _local.errors
+  finally:
+    _local.errors = before
+
 
 def is_member(bijector):
   """Whether a bijector can be in a run."""
@@ -24,14 +45,7 @@ def is_member(bijector):
 
 
 class Run:
-  """Layers in a row, in one direction.
-
-  #### References
-
-  [1]: Gomez, Ren, Urtasun and Grosse. The Reversible Residual Network:
-       Backpropagation Without Storing Activations. 2017. Algorithm 1.
-       https://arxiv.org/abs/1707.04585
-  """
+  """Layers in a row, in one direction."""
 
   def __init__(self, layers, conditions, event_ndims, inverse):
     """Takes layers and conditions.
@@ -51,20 +65,30 @@ class Run:
     self._event_ndims = event_ndims
     self._steps = _steps(layers, conditions, inverse)
 
-  def store(self, value):
-    """Applies the layers, and stores what the gradient needs."""
-    value, log_det, _ = self._apply(value, self._weights(value))
-    return value, log_det
+  def __call__(self, value, memory):
+    """Applies the layers.
 
-  def recompute(self, value):
-    """Applies the layers, and has the gradient rebuild what it needs."""
+    Args:
+      value: `Tensor` `[..., *event]`.
+      memory: Python `str`, one of `MEMORY`.
+
+    Returns:
+      result: `Tensor` `[..., *event]`.
+      log_det: `Tensor`, `[...]` or `[]`.
+    """
     weights = self._weights(value)
+    errors = getattr(_local, 'errors', None)
+    if errors is not None:
+      errors.append(self._reconstruction_error(value, weights))
+    if memory == 'store':
+      return self._apply(value, weights)[:2]
+
     flat = tf.nest.flatten([weights[step] for step in self._steps])
     kept = []
 
     def compute():
-      output, log_det, kept[:] = self._apply(value, weights)
-      return [output, log_det]
+      result, log_det, kept[:] = self._apply(value, weights)
+      return [result, log_det]
 
     def pull_back(variables, outputs, gradients):
       _, by_tensor, by_variable = self._pull_back(
@@ -74,13 +98,12 @@ class Run:
     return gradients_lib.with_gradient(
         compute, [value, *flat, *self._tensors], pull_back)
 
-  def rebuilt(self, value):
-    """The input again, from the output, as the gradient rebuilds it."""
-    weights = self._weights(value)
-    output, log_det, kept = self._apply(value, weights)
-    return self._pull_back(
-        output, tf.zeros_like(output), tf.zeros_like(log_det), weights,
-        kept)[0]
+  def _reconstruction_error(self, value, weights):
+    result, log_det, kept = self._apply(value, weights)
+    rebuilt, _, _ = self._pull_back(
+        result, tf.zeros_like(result), tf.zeros_like(log_det), weights, kept)
+    return (tf.reduce_max(tf.abs(rebuilt - value)) /
+            tf.reduce_max(tf.abs(value)))
 
   def _weights(self, value):
     return _in_alike(
