@@ -147,10 +147,8 @@ def _write(source, argument, rows, config, folder):
   with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
     scratch = pathlib.Path(scratch) / 'store'
     scratch.mkdir()
-    index = _write_images(source, rows, config, scratch / 'images.bin')
-    if not len(index['labels']):
-      raise ValueError(
-          f'Of `{argument}` of {source.name!r}, no image can be read.')
+    index = _write_images(
+        source, argument, rows, config, scratch / 'images.bin')
     np.savez(scratch / 'index.npz', **index)
     sizes = {path.name: path.stat().st_size for path in scratch.iterdir()}
     (scratch / 'sizes.json').write_text(json.dumps(sizes))
@@ -162,7 +160,7 @@ def _write(source, argument, rows, config, folder):
       logging.info('Another process has prepared %s meanwhile.', folder)
 
 
-def _write_images(source, rows, config, path):
+def _write_images(source, argument, rows, config, path):
   """Writes the pixels, and returns the other arrays by name."""
   skipped, shapes, labels = [], [], []
   total = sum(part.stop - part.start for part in rows)
@@ -170,19 +168,23 @@ def _write_images(source, rows, config, path):
       total=total, desc=f'Preparing {source.name}', unit=' images',
       delay=_SECONDS_OF_SILENCE)
   with open(path, 'wb') as file, progress:
-    for batch in _batches(source.examples(rows, skipped), config):
-      pixels, new_shapes, new_labels, stored_shapes = batch
-      shapes.extend(new_shapes.numpy().tolist())
-      labels.extend(new_labels.numpy().tolist())
-      _check_crop(source, config, stored_shapes.numpy())
-      check_shapes(source, config, shapes[:1] + shapes[-len(new_shapes):])
-      _check_labels(source, labels[-len(new_labels):])
+    for pixels, *arrays in _batches(source.examples(rows, skipped), config):
       if isinstance(pixels, tf.RaggedTensor):  # not where all are alike
         pixels = pixels.flat_values
+      new_shapes, new_labels, stored_shapes = (
+          array.numpy() for array in arrays)
+      shapes.append(new_shapes)
+      labels.append(new_labels)
+      _check_crop(source, config, stored_shapes)
+      check_shapes(source, config, [shapes[0][0], *new_shapes])
+      _check_labels(source, new_labels)
       file.write(pixels.numpy())
       progress.update(len(new_labels))
-  return {'shapes': np.array(shapes, np.int64),
-          'labels': np.array(labels, np.int32), 'skipped': np.array(skipped)}
+  if not labels:
+    raise ValueError(
+        f'Of `{argument}` of {source.name!r}, no image can be read.')
+  return {'shapes': np.concatenate(shapes, dtype=np.int64),
+          'labels': np.concatenate(labels), 'skipped': np.array(skipped, str)}
 
 
 def _batches(examples, config):
@@ -221,7 +223,7 @@ def check_shapes(source, config, shapes):
   Raises:
     ValueError: If they do.
   """
-  channels = sorted({shape[2] for shape in shapes})
+  channels = sorted({int(shape[2]) for shape in shapes})
   if len(channels) > 1:
     raise ValueError(
         f'{source.name!r} has images of {channels[0]} and of {channels[1]} '
@@ -247,12 +249,12 @@ def check_shapes(source, config, shapes):
 def _check_labels(source, labels):
   if source.class_names is None:
     return
-  if min(labels) < 0 or max(labels) >= len(source.class_names):
-    wrong = min(labels) if min(labels) < 0 else max(labels)
+  wrong = labels[(labels < 0) | (labels >= len(source.class_names))]
+  if len(wrong):
     raise ValueError(
         f'{source.name!r} has {len(source.class_names)} classes, but an image '
-        f'with the label {wrong}. Some data sets keep the labels of one split '
-        'secret: choose other splits by `train_split` and `eval_split`.')
+        f'with the label {wrong[0]}. Some data sets keep the labels of one '
+        'split secret: choose other splits by `train_split` and `eval_split`.')
 
 
 def _size(shape):
