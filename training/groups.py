@@ -45,7 +45,7 @@ def named(config, name, image_shape, split=None):
   Raises:
     ValueError: If there is neither such a folder nor such a class.
   """
-  if os.path.isdir(name):
+  if os.path.isdir(os.path.expanduser(name)):
     fields = config.data.copy_and_resolve_references()
     fields.update(name=f'image_folder:{name}', train_split='all',
                   eval_split='all', channels=image_shape[-1])

@@ -38,7 +38,7 @@ def define_flags():
       'columns', 11, 'Images in each strip, both ends included.',
       lower_bound=2)
   flags.DEFINE_string(
-      'split', None, "Whose images, in TFDS's syntax; by default those that "
+      'split', None, "Which images, in TFDS's syntax; by default those that "
       'the recipe evaluates on.')
 
 

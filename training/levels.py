@@ -33,7 +33,7 @@ def define_flags():
       'temperature', 0.7, 'Of the latents that are drawn anew, and of the '
       'levels that are not at 1.', lower_bound=0.)
   flags.DEFINE_string(
-      'split', None, "Whose images, in TFDS's syntax; by default those that "
+      'split', None, "Which images, in TFDS's syntax; by default those that "
       'the recipe evaluates on.')
   flags.DEFINE_integer('seed', 0, 'Of what is drawn.')
 

@@ -45,9 +45,9 @@ def define_flags():
       'the means.')
   flags.DEFINE_integer('rows', 8, 'Images that are moved.', lower_bound=1)
   flags.DEFINE_string(
-      'split', 'train', "Of which images the classes are taken, in TFDS's "
-      'syntax, to find the direction. Those that are moved are among the ones '
-      'that the recipe evaluates on.')
+      'split', 'train', 'Where classes are given, of which images they are '
+      "taken to find the direction, in TFDS's syntax. Those that are moved are "
+      'among the ones that the recipe evaluates on.')
 
 
 def main(values):
