@@ -268,14 +268,17 @@ def test_other_shapes_and_types_are_refused(
     exported.ask(signature, {**inputs, name: value})
 
 
-@pytest.mark.parametrize('name,kept', [('temperature', 1), ('seed', 3)])
-def test_a_row_too_few_is_refused(exports, name, kept):
+@pytest.mark.parametrize('name,kept', [
+    ('temperature', 1), ('seed', 3), ('temperature', 0)])
+def test_rows_that_are_missing_are_refused(exports, name, kept):
   exported = exports['glow']
   inputs = {k: v[:4] for k, v in exported.requests['sample'][0].items()}
   inputs[name] = inputs[name][:kept]
   with pytest.raises(tf.errors.InvalidArgumentError,
                      match='`seed`, `temperature` must have as many rows'):
     exported.ask('sample', inputs)
+  with pytest.raises(tf.errors.InvalidArgumentError, match='at least one'):
+    exported.ask('sample', {k: v[:0] for k, v in inputs.items()})
 
 
 @pytest.fixture(scope='module')

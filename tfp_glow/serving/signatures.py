@@ -209,7 +209,10 @@ def _number_below(count):
 
 
 def _checked(name, value, is_good, needs):
-  """`value`, once every row of it has been seen to be good."""
+  """`value`, once every row of it has been seen to be good.
+
+  Once, because what is computed from a bad label may raise another error.
+  """
   if is_good is None:
     return value
   good = is_good(value)
@@ -227,7 +230,8 @@ def _checked_rows(inputs):
   counts = tf.stack([tf.shape(value)[0] for value in inputs.values()])
   names = ', '.join(f'`{name}`' for name in inputs)
   check = tf.debugging.Assert(
-      tf.reduce_all(counts == counts[0]),
-      [f'{names} must have as many rows each, but have:', counts])
+      tf.reduce_all((counts == counts[0]) & (counts > 0)),
+      [f'{names} must have as many rows each, at least one, but have:',
+       counts])
   with tf.control_dependencies([check]):
     return {name: tf.identity(value) for name, value in inputs.items()}
