@@ -22,8 +22,7 @@ _SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif',
 _CHUNK = 16
 
 # What Pillow raises on damaged files.
-_DAMAGE = (EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError,
-           TypeError, ValueError, struct.error, zlib.error,
+_DAMAGE = (EOFError, OSError, SyntaxError, ValueError, struct.error, zlib.error,
            Image.DecompressionBombError)
 
 

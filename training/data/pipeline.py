@@ -56,9 +56,13 @@ class Data:
         with labels, int32 `[B]`.
 
     Raises:
-      ValueError: If there are fewer images than `batch_size`.
+      ValueError: If there are fewer images than `batch_size`, or a number is
+        negative.
     """
     self._check_count('batch_size', batch_size)
+    for argument, value in (('seed', seed), ('start_step', start_step)):
+      if value < 0:
+        raise ValueError(f'`{argument}` is {value}; it must not be negative.')
     num_train = self.num_train
     order, key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     order = order.astype(np.int64)
@@ -93,7 +97,14 @@ class Data:
     Returns:
       batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
         with labels, int32 `[B]`.
+
+    Raises:
+      ValueError: If `batch_size` or `max_examples` is not positive.
     """
+    for argument, value in (('batch_size', batch_size),
+                            ('max_examples', max_examples)):
+      if value is not None and value < 1:
+        raise ValueError(f'`{argument}` is {value}; it must be positive.')
     rows = np.arange(self.num_eval)
     if max_examples is not None and max_examples < self.num_eval:
       chosen = np.random.default_rng(_EVALUATION_SEED).choice(

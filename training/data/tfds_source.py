@@ -44,7 +44,9 @@ class TFDS(source.Source):
     del skipped  # nothing is
     split = '+'.join(
         f'{part.split}[{part.start}:{part.stop}]' for part in rows)
-    dataset = self._builder.as_dataset(split=split, shuffle_files=False)
+    dataset = self._builder.as_dataset(
+        split=split, shuffle_files=False,
+        read_config=tfds.ReadConfig(try_autocache=False))
     return dataset.map(self._image_and_label, tf.data.AUTOTUNE)
 
   def _image_and_label(self, example):

@@ -184,6 +184,19 @@ def test_no_batch_is_larger_than_the_data(config, numbered, count):
     images.train_examples(count, seed=0)
 
 
+def test_numbers_that_cannot_be_are_named(config, numbered):
+  config.name = numbered
+  images = data.open(config)
+  with pytest.raises(ValueError, match='`seed` is -1'):
+    images.train_batches(4, seed=-1)
+  with pytest.raises(ValueError, match='`start_step` is -2'):
+    images.train_batches(4, seed=0, start_step=-2)
+  with pytest.raises(ValueError, match='`batch_size` is 0'):
+    images.eval_batches(0)
+  with pytest.raises(ValueError, match='`max_examples` is 0'):
+    images.eval_batches(4, max_examples=0)
+
+
 @pytest.mark.parametrize('split, message', [
     ('train[:0]', '`train_split` is .*, which is empty'),
     ('trian', "`train_split` is 'trian'.*splits are train \\(53\\)"),
