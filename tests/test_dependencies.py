@@ -1,5 +1,6 @@
 import importlib.util
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -130,3 +131,9 @@ def test_the_commands_install_what_setup_requires():
   setup = (_ROOT / 'setup.py').read_text()
   for requirement in dependencies._REQUIREMENTS.values():
     assert f"'{requirement}" in setup
+
+
+def test_setup_and_the_package_have_one_version():
+  text = (_ROOT / 'tfp_glow' / 'version.py').read_text()
+  version = re.search(r"^__version__ = '(.*)'$", text, re.MULTILINE)[1]
+  assert f"version='{version}'" in (_ROOT / 'setup.py').read_text()
