@@ -38,7 +38,9 @@ class _Input:
 class Signatures:
   """The served functions of a model.
 
-  Flow and inverse are traced once each; every signature calls them.
+  Flow and inverse are traced once each; every signature calls them. Methods
+  have the names of the signatures that they are, and take their inputs once
+  these have been checked.
   """
 
   def __init__(self, model, directions):
@@ -49,7 +51,7 @@ class Signatures:
       directions: `dict` from attribute names to directions `[D]`.
     """
     self._model = model
-    self._names = list(directions)
+    self._attributes = list(directions)
     self._directions = None
     dtype = tf.as_dtype(model.compute_dtype)
     if directions:
@@ -60,7 +62,6 @@ class Signatures:
     if 'label' in model.condition_names:
       self._num_classes = model.flow.num_classes
     self._inputs = self._all_inputs(dtype)
-    # Traced once, and called by name in every signature.
     labels = [] if self._num_classes is None else [tf.TensorSpec(
         [None], tf.int32)]
     self._inverse = tf.function(
@@ -95,6 +96,7 @@ class Signatures:
     return {'serving_default': functions['log_prob'], **functions}
 
   def log_prob(self, images, **label):
+    """Densities with noise that is always the same, so that they repeat."""
     model = self._model
     dequantised = model._dequantise(images, model._fixed_noise())
     latents, log_det = self._inverse(dequantised, *label.values())
@@ -102,16 +104,18 @@ class Signatures:
     return {'log_prob': log_prob, 'bits_per_dim': model._bits(log_prob)}
 
   def encode(self, images, **label):
+    """Latents of images, each pixel in the middle of its bin."""
     middle = self._model._levels(images) + .5
     return {'latents': self._inverse(middle, *label.values())[0]}
 
   def decode(self, latents, **label):
+    """Images of latents."""
     dequantised = self._forward(latents, *label.values())
     return {'images': self._model._quantise(dequantised)}
 
   def sample(self, seed, temperature, **label):
+    """New images, each row from its own seed, whatever it is batched with."""
     shape = [self._model.num_dims]
-    # Each row from its own seed, whatever it is batched with.
     noise = tf.map_fn(
         lambda s: tf.random.stateless_normal(
             shape, s, dtype=temperature.dtype, alg='philox'),
@@ -119,19 +123,25 @@ class Signatures:
     return self._decode_finite(noise * temperature[:, None], label)
 
   def interpolate(self, images_a, images_b, weight, **label):
+    """Images on the straight lines between latents; at 0 they are the first."""
     a = self.encode(images_a, **label)['latents']
     b = self.encode(images_b, **label)['latents']
     return self._decode_finite(a + weight[:, None] * (b - a), label)
 
   def manipulate(self, images, attribute, strength, **label):
+    """Images moved along directions, named by their numbers."""
     latents = self.encode(images, **label)['latents']
     directions = tf.gather(self._directions, attribute)
     return self._decode_finite(
         latents + strength[:, None] * directions, label)
 
   def describe(self, row):
+    """What a client may want to know, the same in every row.
+
+    It takes rows since REST and batching ask for an input that has them.
+    """
     facts = {
-        'attributes': tf.constant(self._names, tf.string),
+        'attributes': tf.constant(self._attributes, tf.string),
         'image_shape': tf.constant(self._model.image_shape),
         'num_bits': tf.constant(self._model.num_bits),
         'latent_shapes': tf.constant(getattr(
@@ -177,7 +187,7 @@ class Signatures:
             'finite and not negative'),
         'weight': number,
         'strength': number,
-        'attribute': _number_below(len(self._names)),
+        'attribute': _number_below(len(self._attributes)),
         'row': _Input((), tf.int32),
     }
     if self._num_classes is not None:
