@@ -289,6 +289,7 @@ def test_eight_clients_at_once(service):
   assert after - before < 2**24, (before, after)
 
 
+@pytest.mark.slow
 def test_a_new_version_takes_over(tmp_path):
   glow, other = served.make_model('glow'), served.make_model('glow')
   for variable in other.trainable_variables:
