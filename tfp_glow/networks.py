@@ -761,37 +761,41 @@ def _image_size(images):
 
 def _folded(kernels, biases, log_scales, height, width, interleaved=False):
   """Kernels and biases of alike convolutions, scaled, and without the edge."""
+  count = len(kernels)
+  # Next to the filters, the convolutions are as one with more filters.
+  kernels = tf.stack(kernels, axis=3)
+  biases = tf.stack(biases)
+  size, _, channels, _, filters = kernels.shape
   scales = tf.exp(moments.LOG_SCALE_FACTOR * tf.stack(log_scales))
-  kernels = tf.stack(kernels) * scales[:, None, None, None, :]
-  biases = tf.stack(biases) * scales
+  kernels *= scales
+  biases *= scales
   if interleaved:
     # Sorting the weights is cheaper than sorting the image.
     kernels, biases = _halves_last(kernels), _halves_last(biases)
-  size, filters = kernels.shape[1], kernels.shape[-1]
   if size == 3:
     # The edge channel is the same for every image: one map, like a bias.
-    edge = tf.reshape(kernels[:, :, :, -1, :], [-1, size**2, filters])
-    kernels = kernels[:, :, :, :-1, :]
-    maps = tf.matmul(_edge(height, width, edge.dtype), edge)
-    maps += biases[:, None, :]
-    biases = tf.reshape(maps, [len(log_scales), height, width, filters])
-  return list(zip(tf.unstack(kernels), tf.unstack(biases)))
+    kernels, edge = tf.split(kernels, [channels - 1, 1], axis=2)
+    maps = tf.matmul(_edge(height, width, edge.dtype),
+                     tf.reshape(edge, [size**2, count * filters]))
+    biases = tf.reshape(
+        maps + tf.reshape(biases, [-1]), [height, width, count, filters])
+  return list(zip(tf.unstack(kernels, axis=3), tf.unstack(biases, axis=-2)))
 
 
 def _halves_last(values):
   """Takes the last axis from pairs to halves."""
   *shape, size = values.shape
   pairs = tf.reshape(values, [*shape, size // 2, 2])
-  return tf.reshape(tf.linalg.matrix_transpose(pairs), [*shape, size])
+  return tf.concat(tf.unstack(pairs, axis=-1), axis=-1)
 
 
 def _edge(height, width, dtype):
-  """`[1, H*W, 9]`: 1 where a tap of a 3x3 kernel is outside of the image."""
+  """`[H*W, 9]`: 1 where a tap of a 3x3 kernel is outside of the image."""
   ring = tf.pad(tf.zeros([1, height, width, 1], dtype),
                 [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.)
   taps = tf.reshape(tf.eye(9, dtype=dtype), [3, 3, 1, 9])
   return tf.reshape(tf.nn.conv2d(ring, taps, 1, 'VALID'),
-                    [1, height * width, 9])
+                    [height * width, 9])
 
 
 def _convolve(inputs, kernel, bias):
