@@ -165,7 +165,8 @@ def _data(preset):
   if name == 'CIFAR-10':
     return {**fields, 'name': 'cifar10'}
   if name == 'CelebA,':
-    return {**fields, 'name': 'celeb_a', 'crop': _CENTRE_OF_CELEB_A}
+    return {**fields, 'name': 'celeb_a', 'crop': _CENTRE_OF_CELEB_A,
+            'antialias': False}  # as RealNVP's program resizes
   if name == 'CelebA-HQ':
     return {**fields, 'name': f'celeb_a_hq/{size}'}
   if name == 'ImageNet':

@@ -165,6 +165,12 @@ def open(config, download=False):
 
   Returns:
     data: `Data`.
+
+  Raises:
+    ConnectionError: If images have to be downloaded and cannot be.
+    FileNotFoundError: If they are not there, and must not be downloaded.
+    ValueError: If a field is none of what it may be, or does not fit the
+      images; the message has what was given and what is needed.
   """
   preparation.check(config)
   augmentation.check(config)

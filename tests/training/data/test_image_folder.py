@@ -73,6 +73,7 @@ def test_without_splits_a_tenth_is_held_out_and_stays_so(folder, open_folder):
           np.full((4, 4, 3), number, np.uint8))
   assert held_out()[0] == 4
   before = held_out()[1]
+  assert before not in ({0, 1, 10, 11}, {6, 7, 8, 9})  # first or last by name
   for number in range(40, 45):
     _save(folder / 'cat' / f'{number}.png',
           np.full((4, 4, 3), number, np.uint8))
@@ -141,7 +142,7 @@ def test_damaged_files_are_skipped(folder, open_folder, suffix):
   for split in ('train', 'test'):
     _save(folder / split / f'whole.{suffix}', image)
   whole = bytearray((folder / 'train' / f'whole.{suffix}').read_bytes())
-  for number in range(150):
+  for number in range(60):
     damaged = whole.copy()
     for position in rng.integers(0, len(whole), 1 + number % 5):
       damaged[position] = rng.integers(256)
@@ -150,7 +151,7 @@ def test_damaged_files_are_skipped(folder, open_folder, suffix):
     (folder / 'train' / f'{number}.{suffix}').write_bytes(damaged)
   # What still reads as an image may have got another size.
   images = open_folder(image_size=16)
-  assert 1 <= images.num_train < 151
+  assert 1 <= images.num_train < 61
 
 
 def test_cmyk(folder, open_folder):
@@ -226,10 +227,10 @@ def test_splits_of_different_sizes_are_refused(folder, open_folder):
 
 
 def test_another_image_of_the_same_name_is_read(folder, open_folder):
-  for split in ('train', 'test'):
-    _save(folder / split / 'a.png', np.zeros((4, 4, 3), np.uint8))
+  for split in ('train', 'test'):  # in files of the same size
+    _save(folder / split / 'a.bmp', np.zeros((4, 4, 3), np.uint8))
   assert _all(open_folder().eval_batches(1)).max() == 0
-  _save(folder / 'test' / 'a.png', np.full((4, 4, 3), 9, np.uint8))
+  _save(folder / 'test' / 'a.bmp', np.full((4, 4, 3), 9, np.uint8))
   assert _all(open_folder().eval_batches(1)).max() == 9
 
 
