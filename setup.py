@@ -27,6 +27,14 @@ _TEST = _TRAIN + _SERVING + [
     'ruff',
 ]
 
+# What `benchmarks` compares with and runs on: gigabytes, so never in a test.
+_BENCHMARK = [
+    'jax>=0.10,<0.12',
+    'matplotlib',
+    'normflows>=1.7',
+    'torch',
+]
+
 setuptools.setup(
     name='tfp_glow',
     version='0.1.0',
@@ -43,6 +51,7 @@ setuptools.setup(
         'tf-keras>=2.21,<2.22',
     ],
     extras_require={
+        'benchmark': _BENCHMARK,
         'gpu': ['tensorflow[and-cuda]>=2.21,<2.22'],
         'serving': _SERVING,
         'test': _TEST,

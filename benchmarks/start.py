@@ -1,0 +1,74 @@
+"""How long it takes until something happens: tracing, and importing.
+
+```shell
+python -m benchmarks.start [--quick] [--rounds 15] [--json FILE] [--plots DIR]
+```
+
+`log_prob` of the Glow of the paper's CIFAR-10 run (3 levels, 32 steps; width
+64) is traced and run for the first time, and the library imported, each time
+in a process of its own. `--plots` draws the time over depth.
+"""
+
+import sys
+import time
+
+from benchmarks import command
+from benchmarks import pairs
+
+
+def first_log_prob(side, num_steps, width, batch_size):
+  """Seconds to trace and first run `log_prob`.
+
+  Args:
+    side: Python `str`, `'our_glow'` or `'tfb_glow'`.
+    num_steps: Python `int`, steps of each of 3 levels.
+    width: Python `int`, channels inside the networks.
+    batch_size: Python `int`.
+
+  Returns:
+    seconds: Python `float`.
+  """
+  from benchmarks import steps
+
+  # Another function first: what TensorFlow loads on first use is not ours.
+  steps.log_prob(getattr(steps, side)(1, 8), 2)()
+  run = steps.log_prob(getattr(steps, side)(num_steps, width), batch_size)
+  start = time.perf_counter()
+  run()
+  return time.perf_counter() - start
+
+
+def import_seconds(name):
+  """Seconds to import a module."""
+  start = time.perf_counter()
+  __import__(name)
+  return time.perf_counter() - start
+
+
+def measure(quick, rounds, normflows=None):
+  """Yields the rows; see `train_step.measure`."""
+  del normflows
+  rounds = max(1, rounds // 5)
+  width, batch = (8, 2) if quick else (64, 32)
+  depths = (1, 2) if quick else (2, 8, 32)
+  for depth in depths:
+    yield pairs.row(
+        f'trace and first log_prob, {depth} steps', 'tfb.Glow', [
+            [pairs.in_fresh_process(
+                'benchmarks.start', 'first_log_prob', side, depth, width,
+                batch) for side in ('our_glow', 'tfb_glow')]
+            for _ in range(rounds)],
+        unit='s', goal=.25 if depth == 32 else None)
+  yield pairs.row('import tfp_glow', 'import tensorflow_probability', [
+      [pairs.in_fresh_process('benchmarks.start', 'import_seconds', name)
+       for name in ('tfp_glow', 'tensorflow_probability')]
+      for _ in range(rounds)], unit='s', goal=1.05)
+
+
+def main(argv=None):
+  """Prints the table."""
+  return command.main(__name__, __doc__, measure, argv)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

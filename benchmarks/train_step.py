@@ -1,0 +1,66 @@
+"""Train steps: loss and all gradients, beside other libraries and the bare
+convolutions.
+
+```shell
+python -m benchmarks.train_step [--quick] [--rounds 15] [--json FILE]
+                                [--normflows PYTHON]
+```
+
+Glow on 32x32x3 with 3 levels, 4 steps, width 64, and a batch of 32. The
+networks' convolutions are run forward and with both gradients, and nothing
+else. normflows needs PyTorch: `--normflows` names an interpreter that has
+both (`pip install '.[benchmark]'` puts them beside TensorFlow).
+"""
+
+import sys
+
+from benchmarks import command
+from benchmarks import pairs
+from benchmarks import steps
+
+
+def measure(quick, rounds, normflows=None):
+  """Yields the rows.
+
+  Args:
+    quick: Python `bool`, a small model and batch.
+    rounds: Python `int`.
+    normflows: Path of an interpreter with normflows. Default value: `None`,
+      its row is left out.
+
+  Yields:
+    row: `pairs.Row`.
+  """
+  num_steps, width, batch = (1, 8, 4) if quick else (4, 64, 32)
+  graph = steps.train_step(steps.our_glow(num_steps, width), batch)
+  tfb_glow = steps.tfb_glow(num_steps, width)
+  yield pairs.row('train step', 'tfb.Glow', pairs.in_turn(
+      graph, steps.train_step(tfb_glow, batch), rounds), goal=.35)
+  yield pairs.row('train step', "its networks' convolutions", pairs.in_turn(
+      graph, steps.glow_convolutions(num_steps, width, batch), rounds),
+                  goal=1.25)
+  if normflows is not None:
+    worker = pairs.Worker('benchmarks.normflows_glow', 'train_step',
+                          num_steps, width, batch, python=normflows)
+    yield pairs.row('train step', 'normflows (PyTorch)', pairs.in_turn(
+        graph, worker, rounds), goal=.6)
+    worker.close()
+  yield pairs.row('train step, XLA', 'tfb.Glow, XLA', pairs.in_turn(
+      steps.train_step(steps.our_glow(num_steps, width), batch,
+                       jit_compile=True),
+      steps.train_step(tfb_glow, batch, jit_compile=True), rounds), goal=.45)
+  width, blocks, batch = (4, 1, 2) if quick else (32, 2, 16)
+  yield pairs.row(
+      'RealNVP train step', "its networks' convolutions", pairs.in_turn(
+          steps.train_step(steps.our_real_nvp(width, blocks), batch,
+                           training=True),
+          steps.real_nvp_convolutions(width, blocks, batch), rounds), goal=1.5)
+
+
+def main(argv=None):
+  """Prints the table."""
+  return command.main(__name__, __doc__, measure, argv)
+
+
+if __name__ == '__main__':
+  sys.exit(main())
