@@ -30,12 +30,13 @@ def recipe(system='glow', overrides=()):
   """The recipe, with what the command line would change."""
   tiny = config.get_config(system)
   tiny.model.update(num_bits=4, **SIZES[system])
-  tiny.optimizer.update(learning_rate=1e-2, warmup_images=0, clip=1.)
+  tiny.optimizer.update(
+      learning_rate=1e-2, warmup_images=0, clip=1., average=.5)
   tiny.update(batch_size=20, steps=12, initial_images=60, eval_images=20,
               eval_every=4, checkpoint_every=2, temperatures=(1.,))
   for override in overrides:
     field, _, value = override.removeprefix('--config.').partition('=')
-    if value[:1].isalpha() and value not in ('True', 'False'):
+    if value[:1].isalpha() and value not in ('True', 'False', 'None'):
       value = repr(value)
     tiny.update_from_flattened_dict({field: ast.literal_eval(value)})
   return tiny

@@ -34,8 +34,7 @@ def recipe(*overrides, system='glow'):
 def workdir(tmp_path_factory):
   """A class-conditional run with averaged weights."""
   path = tmp_path_factory.mktemp('run')
-  train.train(recipe('--config.model.class_conditional=True',
-                     '--config.optimizer.average=0.5'), str(path))
+  train.train(recipe('--config.model.class_conditional=True'), str(path))
   return path
 
 
@@ -53,7 +52,8 @@ def test_load_gives_back_the_model_and_its_average(workdir):
 
 
 def test_no_average_is_said_to_be_missing(workdir, tmp_path):
-  train.train(recipe('--config.steps=2'), str(tmp_path))
+  train.train(recipe('--config.steps=2', '--config.optimizer.average=None'),
+              str(tmp_path))
   with pytest.raises(runs.WrongFolderError, match='no averaged weights'):
     runs.load(tmp_path, 'averaged')
   with pytest.raises(runs.WrongFolderError, match='no working folder'):
@@ -135,12 +135,10 @@ def test_a_folder_of_another_recipe_is_left_alone(workdir):
   with pytest.raises(
       runs.WrongFolderError, match=r'model.width was 4 and is 8'):
     train.train(recipe('--config.model.class_conditional=True',
-                       '--config.optimizer.average=0.5',
                        '--config.model.width=8'), str(workdir))
   assert sorted(os.listdir(workdir / 'checkpoints')) == before
   # More steps are no other recipe.
   train.train(recipe('--config.model.class_conditional=True',
-                     '--config.optimizer.average=0.5',
                      '--config.temperatures=(0.1,)'), str(workdir))
 
 
