@@ -8,16 +8,13 @@ python -m benchmarks.serving [--steps 8] [--width 64] [--rounds 21]
 exports a Glow of 3 levels for images of 32x32x3 and asks its SavedModel, loaded
 by `tf.saved_model.load`, and the model itself, compiled with `tf.function`, for
 log-densities and samples, in turn. A ratio is the time of the SavedModel over
-that of the model within one round; what is printed is the median over the
-rounds, and the quartiles.
+that of the model within one round.
 
 The model draws the samples of a batch from one seed, the SavedModel each from
 its own.
 """
 
 import argparse
-import dataclasses
-import json
 import pathlib
 import tempfile
 import time
@@ -25,76 +22,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import pairs
 import tfp_glow
 
 SHAPE = (32, 32, 3)
 BATCH_SIZES = (1, 8, 64)
-_COLUMNS = '{:<10} {:>6} {:>12} {:>12} {:>7} {:>15} {:>12}'
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """How long one call takes.
-
-  Attributes:
-    call: Python `str`.
-    batch_size: Python `int`.
-    served_ms: Python `float`, median of the SavedModel's times.
-    python_ms: Python `float`, median of the Python model's times.
-    ratio: Python `float`, median of the rounds' ratios.
-    quartiles: Pair of Python `float`s, the quartiles of those ratios.
-    images_per_second: Python `float`, of the SavedModel.
-  """
-
-  call: str
-  batch_size: int
-  served_ms: float
-  python_ms: float
-  ratio: float
-  quartiles: tuple[float, float]
-  images_per_second: float
-
-  def __str__(self):
-    low, high = self.quartiles
-    return _COLUMNS.format(
-        self.call, self.batch_size, f'{self.served_ms:.2f} ms',
-        f'{self.python_ms:.2f} ms', f'{self.ratio:.2f}',
-        f'{low:.2f} .. {high:.2f}', f'{self.images_per_second:.0f}')
-
-
-def compare(call, batch_size, served, python, num_rounds,
-            clock=time.perf_counter):
-  """Times two functions in turn.
-
-  Args:
-    call: Python `str`, what they compute.
-    batch_size: Python `int`, of how many images.
-    served: Function without arguments that returns when it is done.
-    python: Such a function.
-    num_rounds: Python `int`.
-    clock: Function that returns the time in seconds.
-      Default value: `time.perf_counter`.
-
-  Returns:
-    row: `Row`.
-  """
-  times = []
-  for function in (served, python):
-    function()  # traces and optimises the graph
-  for number in range(num_rounds):
-    seconds = {}
-    # Whichever is first may find the caches cold.
-    for function in (served, python)[::1 if number % 2 else -1]:
-      start = clock()
-      function()
-      seconds[function] = clock() - start
-    times.append((seconds[served], seconds[python]))
-  times = np.array(times)
-  served_seconds, python_seconds = np.median(times, axis=0)
-  low, ratio, high = np.percentile(times[:, 0] / times[:, 1], [25, 50, 75])
-  return Row(call, batch_size, 1e3 * float(served_seconds),
-             1e3 * float(python_seconds), float(ratio),
-             (float(low), float(high)), float(batch_size / served_seconds))
 
 
 def sizes_and_times(model, path):
@@ -206,16 +138,17 @@ def main(argv=None):
           f'{figures["load_seconds"]:.1f} s; first request '
           f'{figures["first_request_seconds"]:.2f} s, second '
           f'{figures["second_request_seconds"]:.3f} s\n')
-    print(_COLUMNS.format('call', 'batch', 'SavedModel', 'Python', 'ratio',
-                          'quartiles', 'images/s'))
-    rows = []
+    print(f'{pairs.header()}  images/s')
+    rows, throughputs = [], []
     for batch_size in BATCH_SIZES:
-      for call, functions in calls(model, path, batch_size).items():
-        rows.append(compare(call, batch_size, *functions, args.rounds))
-        print(rows[-1], flush=True)
+      for call, sides in calls(model, path, batch_size).items():
+        rows.append(pairs.row(
+            f'SavedModel, {call}, batch {batch_size}', 'Python, tf.function',
+            pairs.in_turn(*sides, args.rounds)))
+        throughputs.append(1e3 * batch_size / rows[-1].ours)
+        print(f'{rows[-1]} {throughputs[-1]:>9.0f}', flush=True)
   if args.json is not None:
-    figures['calls'] = [dataclasses.asdict(row) for row in rows]
-    args.json.write_text(json.dumps(figures, indent=2) + '\n')
+    pairs.write_json(args.json, rows, images_per_second=throughputs, **figures)
   return 0
 
 
