@@ -87,6 +87,7 @@ def test_what_is_asked_with_curl_is_answered(folder, client):
                         {'images': want.numpy()[None]})
 
 
+@pytest.mark.slow
 def test_the_c_program_is_compiled_and_asked_as_it_says(folder):
   for language, code in BLOCKS:
     if language == 'sh' and ('gcc' in code or './request' in code):
