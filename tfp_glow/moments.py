@@ -66,11 +66,44 @@ def batch_or_running(values, running_mean, running_variance, momentum,
     mean, = replicas.mean([tf.reduce_mean(values, axes)])
     variance, = replicas.mean(
         [tf.reduce_mean(tf.square(values - mean), axes)])
-  if is_updating():
-    for average, new in ((running_mean, mean), (running_variance, variance)):
-      average.assign(
-          momentum * tf.convert_to_tensor(average) + (1. - momentum) * new)
+  move_if_updating(running_mean, mean, momentum)
+  move_if_updating(running_variance, variance, momentum)
   return mean, variance
+
+
+def move_if_updating(average, new, momentum):
+  """Moves a running average towards a new value, in `fit`.
+
+  Args:
+    average: Variable `[C]`.
+    new: `Tensor` `[C]`.
+    momentum: Python `float`, share of the average that stays.
+  """
+  if is_updating():
+    average.assign(
+        momentum * tf.convert_to_tensor(average) + (1. - momentum) * new)
+
+
+def batch_normalised(values, offset, epsilon):
+  """Normalises by the batch's moments, in one operation each way.
+
+  Args:
+    values: float32 `Tensor` `[N, H, W, C]`, all of the batch.
+    offset: `Tensor` `[C]`.
+    epsilon: Python `float`, added to variances.
+
+  Returns:
+    normalised: `Tensor` `[N, H, W, C]`, `(values - mean) / sqrt(variance +
+      epsilon) + offset`.
+    mean: `Tensor` `[C]`.
+    variance: `Tensor` `[C]`.
+  """
+  normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+      x=values, scale=tf.ones_like(offset), offset=offset, mean=[],
+      variance=[], epsilon=epsilon)
+  # The operation's variance is that of the population, not of the sample.
+  count = tf.cast(tf.size(values) / tf.size(offset), variance.dtype)
+  return normalised, mean, variance * (count - 1.) / count
 
 
 def standardising_shift_and_log_scale(values):

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow import moments
+from tfp_glow import replicas
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
@@ -468,6 +469,13 @@ class OffsetBatchNorm(keras.layers.Layer):
 
   def call(self, inputs, training=False):
     values = tf.cast(inputs, self.variable_dtype)
+    if (training and values.shape.rank == 4 and values.dtype == tf.float32 and
+        replicas.count() == 1):
+      outputs, mean, variance = moments.batch_normalised(
+          values, _value(self.offset), self.epsilon)
+      moments.move_if_updating(self.running_mean, mean, self.momentum)
+      moments.move_if_updating(self.running_variance, variance, self.momentum)
+      return tf.cast(outputs, self.compute_dtype)
     mean, variance = moments.batch_or_running(
         values, self.running_mean, self.running_variance, self.momentum,
         training)
