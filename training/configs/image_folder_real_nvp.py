@@ -9,7 +9,7 @@ from training import config
 def get_config():
   recipe = config.get_config('real_nvp')
   recipe.data.update(name='image_folder:PATH', image_size=32, channels=3)
-  recipe.model.update(scales=2, width=32, residual_blocks=2)
+  recipe.model.update(scales=2, width=16, residual_blocks=2)
   recipe.optimizer.update(
       learning_rate=1e-3, warmup_images=16_000, clip=100., scale_l2=5e-5)
   recipe.update(
