@@ -13,7 +13,6 @@ _TRAIN = [
     'tensorboard>=2.20',
     'tensorflow-datasets>=4.9.10',
     'tqdm',
-    'tqdm',
 ]
 
 _SERVING = [
