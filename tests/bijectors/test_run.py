@@ -301,3 +301,43 @@ def test_memory_is_one_of_two():
     tg.Chain([tg.ActNorm(2)], memory='disk')
   with pytest.raises(ValueError, match="`memory` must be one of .*'disk'"):
     tg.Glow((4, 4, 1), levels=1, steps=1, memory='disk')
+
+
+@pytest.mark.parametrize('memory,grows', [('store', True),
+                                          ('recompute', False)])
+def test_a_graph_that_rebuilds_loops_over_alike_steps(memory, grows):
+  def num_convolutions(steps):
+    flow = tg.Glow((4, 4, 2), levels=1, steps=steps, width=3, memory=memory,
+                   seed=0)
+    y = tf.zeros([3, 4, 4, 2])
+    function = tf.function(lambda: gradients(flow, y), autograph=False)
+    graph = function.get_concrete_function().graph.as_graph_def()
+    nodes = itertools.chain(graph.node, *(
+        function.node_def for function in graph.library.function))
+    return sum(node.op.startswith('Conv2D') for node in nodes)
+
+  assert (num_convolutions(4) > num_convolutions(2)) == grows
+
+
+class Offset(tg.networks.GlowNetwork):
+  """A network that reads a variable beside those that are folded."""
+
+  def build(self, kept_shape):
+    super().build(kept_shape)
+    self.offset = self.add_weight(shape=[], name='offset')
+
+  def call(self, kept, folded=None):
+    return super().call(kept, folded=folded) + self.offset
+
+
+def test_a_folded_network_that_reads_a_variable_is_an_error():
+  layers = []
+  for _ in range(2):
+    network = Offset(4, 3, seed=0)
+    network.build((None, 4, 2, 2))
+    layers.append(tg.AffineCoupling(network))
+  y = tf.zeros([3, 4, 2, 4])
+  function = tf.function(lambda: gradients(
+      tg.Chain(layers, 'recompute'), y), autograph=False)
+  with pytest.raises(ValueError, match='must read no variable itself'):
+    function()

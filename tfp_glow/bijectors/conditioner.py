@@ -26,7 +26,7 @@ class Conditioner(tf.Module):
         conditions it is called as `network(kept, *conditions)`, a functional
         Keras model as `network([kept, *conditions])`. It is given `training`
         if its signature names it, and `folded`, where it has a method of this
-        name; see `networks.GlowNetwork`.
+        name, and then reads no variable; see `networks.GlowNetwork`.
       name: Python `str`. Default value: `None`.
 
     Raises:

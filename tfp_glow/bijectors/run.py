@@ -19,6 +19,8 @@ from tfp_glow.bijectors import gradients as gradients_lib
 
 MEMORY = ('store', 'recompute')
 
+_LOOPED = (coupling.AffineCoupling, coupling.AdditiveCoupling)
+
 _local = threading.local()
 
 
@@ -86,11 +88,18 @@ class Run:
     flat = tf.nest.flatten([weights[step] for step in self._steps])
     kept = []
 
+    period = self._period()
+
     def compute():
+      if period:
+        return self._apply_in_loop(value, weights, period)
       result, log_det, kept[:] = self._apply(value, weights)
       return [result, log_det]
 
     def pull_back(variables, outputs, gradients):
+      if period:
+        return self._pull_back_in_loop(
+            outputs[0], *gradients, weights, period), [None] * len(variables)
       _, by_tensor, by_variable = self._pull_back(
           outputs[0], *gradients, weights, kept)
       return by_tensor, [by_variable.get(v.ref()) for v in variables]
@@ -159,6 +168,97 @@ class Run:
       by_tensor.extend(d_weights[step])
     return output, by_tensor + d_tensors, by_variable
 
+  def _period(self):
+    """After how many steps the steps repeat, where a graph can loop, or 0."""
+    keys = [step.repeats for step in self._steps]
+    if tf.executing_eagerly() or None in keys:
+      return 0
+    for period in range(1, len(keys) // 2 + 1):
+      if len(keys) % period == 0 and keys == keys[:period] * (
+          len(keys) // period):
+        return period
+    return 0
+
+  def _stacked(self, by_step, period):
+    """Each tensor of each step of a period, with those of all periods."""
+    return [
+        [tf.stack(values) for values in zip(*(
+            tf.nest.flatten(by_step[step]) for step in self._steps[k::period]
+        ))] for k in range(period)]
+
+  def _apply_in_loop(self, value, weights, period):
+    """`_apply`, as a graph whose size does not depend on depth."""
+    steps = self._steps[:period]
+    stacked = self._stacked(weights, period)
+    count = len(self._steps) // period
+    shape = value.shape
+    zeros = tf.zeros_like(tf.reduce_sum(
+        value, axis=list(range(-self._event_ndims, 0))))
+
+    def body(k, value, total):
+      for step, tensors in zip(steps, stacked):
+        of_step = tf.nest.pack_sequence_as(
+            weights[step], [tensor[k] for tensor in tensors])
+        result, log_det, _ = step.apply(value, of_step)
+        total += self._sum(step, log_det, value)
+        value = tf.ensure_shape(result, shape)
+      return k + 1, value, total
+
+    _, value, total = tf.while_loop(
+        lambda k, *_: k < count, body, [0, value, zeros],
+        parallel_iterations=1, maximum_iterations=count)
+    return [value, total]
+
+  def _pull_back_in_loop(self, output, d_output, d_log_det, weights, period):
+    """Gradients of `_apply_in_loop`: of input, weights and conditions."""
+    steps = self._steps[:period]
+    count = len(self._steps) // period
+    back = _in_alike(self._steps, lambda steps: steps[0].fold_back(steps))
+    stacked = self._stacked(weights, period)
+    stacked_back = self._stacked(back, period)
+    shape, tensors = output.shape, self._tensors
+    gradients = [
+        [tf.TensorArray(t.dtype, count, element_shape=t.shape[1:])
+         for t in of_step] for of_step in stacked]
+
+    def body(k, output, d_output, d_tensors, gradients):
+      k -= 1
+      d_tensors, gradients = list(d_tensors), list(gradients)
+      for position in reversed(range(period)):
+        step = steps[position]
+        flat = [tensor[k] for tensor in stacked[position]]
+        of_step = tf.nest.pack_sequence_as(weights[step], flat)
+        step_back = tf.nest.pack_sequence_as(
+            back[step], [tensor[k] for tensor in stacked_back[position]])
+        with tf.GradientTape() as tape:
+          tape.watch([*flat, *tensors])
+          output, parts, again, log_det = step.again(
+              tape, output, of_step, step_back, ())
+          log_det = self._sum(step, log_det, output) + tf.zeros_like(d_log_det)
+        if tape.watched_variables():
+          raise ValueError(
+              'A network that takes `folded` must read no variable itself, '
+              f'but one reads {tape.watched_variables()[0].name}.')
+        d_parts, d_flat, d_seen = _like([parts, flat, tensors], tape.gradient(
+            [again, log_det], [*parts, *flat, *tensors],
+            [d_output, d_log_det], unconnected_gradients='zero'))
+        d_output = tf.ensure_shape(step.join(d_parts), shape)
+        output = tf.ensure_shape(output, shape)
+        d_tensors = [a + b for a, b in zip(d_tensors, d_seen)]
+        gradients[position] = [
+            array.write(k, d) for array, d in zip(gradients[position], d_flat)]
+      return k, output, d_output, d_tensors, gradients
+
+    _, _, d_output, d_tensors, gradients = tf.while_loop(
+        lambda k, *_: k > 0, body,
+        [count, output, d_output, [tf.zeros_like(t) for t in tensors],
+         gradients], parallel_iterations=1, maximum_iterations=count)
+    by_position = [[tf.unstack(array.stack(), num=count) for array in of_step]
+                   for of_step in gradients]
+    by_step = [[of_weight[number] for of_weight in by_position[position]]
+               for number in range(count) for position in range(period)]
+    return [d_output, *tf.nest.flatten(by_step), *d_tensors]
+
   def _sum(self, step, log_det, value):
     return flow_bijector.sum_log_det(
         log_det, value, step.event_ndims, self._event_ndims)
@@ -169,6 +269,8 @@ class _Step:
 
   # Equal for steps whose weights are folded together.
   alike = None
+  # Equal for steps that differ in their weights alone, or `None`.
+  repeats = None
 
   def __init__(self, layer, conditions, inverse):
     self._layer = layer
@@ -248,6 +350,7 @@ class _MapStep(_Step):
     super().__init__(layers[0], {}, inverse)
     self._layers = layers
     self.alike = tuple((type(layer), layer.channels) for layer in layers)
+    self.repeats = self.alike
 
   def fold(self, steps, value):
     return channel_affine.group_maps(
@@ -272,6 +375,11 @@ class _CouplingStep(_Step):
   def __init__(self, layer, conditions, inverse):
     super().__init__(layer, conditions, inverse)
     self.alike = layer.folded_like
+    if self.alike is not None and type(layer) in _LOOPED and (
+        getattr(layer, 'scale', None) != 'tanh'):  # which has a variable
+      self.repeats = (
+          self.alike, type(layer), type(layer.mask), layer.mask.kept,
+          getattr(layer, 'scale', None))
 
   def fold(self, steps, value):
     if self.alike is None:
