@@ -9,6 +9,7 @@ import contextlib
 import threading
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from tfp_glow import moments
 from tfp_glow.bijectors import batch_norm
@@ -171,7 +172,10 @@ class Run:
   def _period(self):
     """After how many steps the steps repeat, where a graph can loop, or 0."""
     keys = [step.repeats for step in self._steps]
-    if tf.executing_eagerly() or None in keys:
+    if tf.executing_eagerly() or None in keys or (
+        # XLA runs convolutions in loops on one core, 30 times slower.
+        control_flow_util.GraphOrParentsInXlaContext(
+            tf.compat.v1.get_default_graph())):
       return 0
     for period in range(1, len(keys) // 2 + 1):
       if len(keys) % period == 0 and keys == keys[:period] * (
