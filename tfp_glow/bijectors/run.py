@@ -173,7 +173,7 @@ class Run:
     """After how many steps the steps repeat, where a graph can loop, or 0."""
     keys = [step.repeats for step in self._steps]
     if tf.executing_eagerly() or None in keys or (
-        # XLA runs convolutions in loops on one core, 30 times slower.
+        # On the CPU a step in a loop took XLA about 30 times as long.
         control_flow_util.GraphOrParentsInXlaContext(
             tf.compat.v1.get_default_graph())):
       return 0
