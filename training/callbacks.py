@@ -6,6 +6,7 @@ import time
 from absl import logging
 import keras
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from training import evaluation
@@ -142,7 +143,9 @@ class Evaluate(keras.callbacks.Callback):
     batches = self._data.eval_batches(batch_size, self._config.eval_images)
     bits = evaluation.bits_per_dim(self.model, batches)
     mean, error = evaluation.mean_and_error(bits)
-    images, conditions = evaluation.unpack(self.model, next(iter(batches)))
+    # The first batch may be of one class; this one is spread over all.
+    images, conditions = evaluation.unpack(self.model, next(iter(
+        self._data.eval_batches(batch_size, batch_size))))
     tqdm.tqdm.write(
         f'Step {step}: {mean:.3f} +- {error:.3f} bits/dim on '
         f'{len(bits):,} images.')
@@ -171,8 +174,9 @@ class Evaluate(keras.callbacks.Callback):
     self._save('samples', step, rows, names)
 
   def _draw_reconstructions(self, step, images, conditions):
-    images = images[:_COLUMNS]
-    conditions = {k: v[:_COLUMNS] for k, v in conditions.items()}
+    rows = np.linspace(0, len(images) - 1, _COLUMNS).astype(int)
+    images = tf.gather(images, rows)
+    conditions = {k: tf.gather(v, rows) for k, v in conditions.items()}
     decoded = self.model.decode(
         self.model.encode(images, **conditions), **conditions)
     self._save('reconstructions', step, [images, decoded],
