@@ -10,7 +10,8 @@ def get_config():
   recipe = config.get_config('glow')
   recipe.data.update(name='image_folder:PATH', image_size=32, channels=3)
   recipe.model.update(levels=3, steps=8, width=64)
-  recipe.optimizer.update(learning_rate=1e-3, warmup_images=16_000, clip=50.)
+  recipe.optimizer.update(
+      learning_rate=2e-3, warmup_images=16_000, schedule='cosine', clip=50.)
   recipe.update(
       batch_size=32, steps=2000, initial_images=256, eval_every=250,
       eval_images=1000, checkpoint_every=250)
