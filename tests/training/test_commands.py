@@ -18,7 +18,6 @@ from training import evaluate
 from training import evaluation
 from training import judge
 from training import metrics
-from training import prepare
 from training import runs
 from training import sample
 from training import train
@@ -210,14 +209,6 @@ def test_sample_draws_what_is_asked_for(workdir, tmp_path, capsys):
       ({'temperatures': ['0.7', 'hot']}, '--temperatures=0.7,hot: could not')):
     with pytest.raises(ValueError, match=message):
       sample.main(types.SimpleNamespace(**{**arguments, **change}))
-
-
-def test_prepare_says_what_is_there(capsys, tmp_path, monkeypatch):
-  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-  prepare.main(types.SimpleNamespace(
-      name='digits', data_dir=None, download=False))
-  assert capsys.readouterr().out.endswith(
-      'digits is prepared, with the splits train (1,500), test (297).\n')
 
 
 def test_judge_wants_classes(tmp_path):

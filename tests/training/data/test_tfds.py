@@ -234,7 +234,7 @@ def test_the_command_says_at_once_that_there_is_no_network(tmp_path):
       '--name=cifar10', f'--data_dir={tmp_path}', '--download',
       https_proxy='http://127.0.0.1:9')  # where nobody listens
   assert result.returncode == 1
-  assert "ConnectionError: 'cifar10' cannot be downloaded" in result.stderr
+  assert "Error: 'cifar10' cannot be downloaded" in result.stderr
 
 
 def test_the_command_says_what_is_prepared(tmp_path):
