@@ -111,7 +111,7 @@ def test_a_run_leaves_what_it_should(whole):
 
 @pytest.mark.parametrize('moments', [
     ['step:1', 'writing:6', 'step:11'],
-    pytest.param(['step:2', 'step:3', 'evaluated:4', 'writing:4', 'writing:2',
+    pytest.param(['step:1', 'writing:2', 'step:3', 'evaluated:4', 'writing:4',
                   'step:7', 'writing:10', 'step:12', 'writing:12'],
                  marks=pytest.mark.slow)])
 def test_a_killed_run_ends_as_if_never_killed(moments, whole, tmp_path):
