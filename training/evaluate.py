@@ -58,11 +58,16 @@ def main(values):
       'images_reconstructed_exactly': exact,
   }
   if values.histogram:
-    results['histogram_bits_per_dim'] = _histogram(images, config, batches)
+    results['histogram_bits_per_dim'] = _histogram(config, batches)
   print(json.dumps(results))
 
 
-def _histogram(images, config, batches):
+def _histogram(config, batches):
+  fields = config.data.copy_and_resolve_references()
+  # As they are: augmentation would blur the histograms.
+  with fields.ignore_type():
+    fields.update(flip=False, shift=0)
+  images = data.open(fields)
   train, _ = evaluation.images_and_labels(
       images.train_batches(images.num_train, config.seed).take(1))
   held_out, _ = evaluation.images_and_labels(batches)
