@@ -71,7 +71,7 @@ class Checkpoints:
     for step in reversed(steps):
       path = self._path(step)
       try:
-        _read_all(path)
+        # Checksums are compared; the one before sets every value again.
         self._checkpoint.restore(path).assert_consumed()
       except _ERRORS as error:
         logging.error(
@@ -103,10 +103,3 @@ def steps(directory):
   found = (re.fullmatch(rf'{_NAME}-(\d+)\.index', os.path.basename(path))
            for path in glob.glob(os.path.join(directory, f'{_NAME}-*.index')))
   return sorted(int(match[1]) for match in found if match)
-
-
-def _read_all(path):
-  """Reads every value, so that its checksum is compared."""
-  reader = tf.train.load_checkpoint(path)
-  for name in reader.get_variable_to_shape_map():
-    reader.get_tensor(name)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from PIL import Image
 import pytest
+import tensorflow as tf
 
 from tests.training import driver
 from training import callbacks
@@ -69,6 +70,24 @@ def test_more_samples_of_noise_tighten_the_bound(workdir):
   assert one > few + 1e-3 > many + 2e-3
   plain = evaluation.bits_per_dim(model, batches).mean()
   assert one == pytest.approx(plain, abs=.05)
+
+
+def test_the_bound_is_of_the_mean_density():
+  """A density that noise does not change is found whatever the count."""
+
+  class Distribution:
+
+    def log_prob(self, images, bijector_kwargs):
+      assert not bijector_kwargs
+      return tf.fill(tf.shape(images)[:1], -3.)
+
+  model = types.SimpleNamespace(
+      num_bits=8, num_dims=4, compute_dtype='float32',
+      condition_names=frozenset(), distribution=Distribution())
+  batches = [tf.zeros([3, 2, 2, 1], tf.uint8)]
+  np.testing.assert_allclose(
+      evaluation.bits_per_dim(model, batches, num_samples=5),
+      3. / (4. * math.log(2.)), rtol=1e-6)
 
 
 def test_mean_and_standard_error():
