@@ -101,7 +101,7 @@ def batch_normalised(values, offset, epsilon):
   normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
       x=values, scale=tf.ones_like(offset), offset=offset, mean=[],
       variance=[], epsilon=epsilon)
-  # The operation's variance is that of the population, not of the sample.
+  # The operation gives the unbiased estimate; the batch's own is wanted.
   count = tf.cast(tf.size(values) / tf.size(offset), variance.dtype)
   return normalised, mean, variance * (count - 1.) / count
 

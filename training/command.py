@@ -10,7 +10,7 @@ from ml_collections import config_flags
 from training import callbacks
 from training import runs
 
-_SHARED = frozenset(['config', 'workdir', 'weights'])
+_SHARED = frozenset(['config', 'workdir', 'weights', 'split', 'output'])
 
 
 def define_recipe():
@@ -34,6 +34,20 @@ def define_weights():
   flags.DEFINE_enum(
       'weights', None, runs.WEIGHTS, 'As they are trained, or their moving '
       'average; by default the average where the recipe keeps one.')
+
+
+def define_split():
+  """Defines `--split`."""
+  flags.DEFINE_string(
+      'split', None, "Which images, in TFDS's syntax; by default those that "
+      'the recipe evaluates on.')
+
+
+def define_folder():
+  """Defines `--output`, of a command that draws several pictures."""
+  flags.DEFINE_string(
+      'output', None, 'The folder of the pictures; by default the working '
+      'folder.')
 
 
 def run(define_flags, main):

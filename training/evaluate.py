@@ -19,6 +19,7 @@ from absl import flags
 from training import command
 from training import data
 from training import evaluation
+from training import groups
 from training import histogram
 from training import runs
 
@@ -26,9 +27,7 @@ from training import runs
 def define_flags():
   command.define_workdir()
   command.define_weights()
-  flags.DEFINE_string(
-      'split', None, "Which images, in TFDS's syntax; by default those that "
-      'the recipe evaluates on.')
+  command.define_split()
   flags.DEFINE_integer(
       'max_examples', None, 'How many images; by default all.', lower_bound=2)
   flags.DEFINE_integer(
@@ -42,9 +41,7 @@ def define_flags():
 
 def main(values):
   config, model = runs.load(values.workdir, values.weights)
-  if values.split is not None:
-    config.data.eval_split = values.split
-  images = data.open(config.data)
+  images = groups.open_split(config, values.split)
   batches = images.eval_batches(values.batch_size, values.max_examples)
   bits = evaluation.bits_per_dim(
       model, batches, values.num_samples, values.seed)

@@ -27,9 +27,7 @@ from training import runs
 def define_flags():
   command.define_workdir()
   command.define_weights()
-  flags.DEFINE_string(
-      'output', None, 'The folder of the pictures; by default the working '
-      'folder.')
+  command.define_folder()
   flags.DEFINE_enum(
       'method', 'linear', ('linear', 'spherical'),
       'Along which lines of the latent space the strips go.')
@@ -37,9 +35,7 @@ def define_flags():
   flags.DEFINE_integer(
       'columns', 11, 'Images in each strip, both ends included.',
       lower_bound=2)
-  flags.DEFINE_string(
-      'split', None, "Which images, in TFDS's syntax; by default those that "
-      'the recipe evaluates on.')
+  command.define_split()
 
 
 def main(values):

@@ -25,16 +25,12 @@ from training import runs
 def define_flags():
   command.define_workdir()
   command.define_weights()
-  flags.DEFINE_string(
-      'output', None, 'The folder of the pictures; by default the working '
-      'folder.')
+  command.define_folder()
   flags.DEFINE_integer('columns', 12, 'Images a row.', lower_bound=1)
   flags.DEFINE_float(
       'temperature', 0.7, 'Of the latents that are drawn anew, and of the '
       'levels that are not at 1.', lower_bound=0.)
-  flags.DEFINE_string(
-      'split', None, "Which images, in TFDS's syntax; by default those that "
-      'the recipe evaluates on.')
+  command.define_split()
   flags.DEFINE_integer('seed', 0, 'Of what is drawn.')
 
 

@@ -33,7 +33,8 @@ class Chain(flow_bijector.FlowBijector):
   #### Memory
 
   With `memory='recompute'` the gradient rebuilds each layer's input from its
-  output, one layer at a time, so memory does not grow with depth ([1]).
+  output, so activations are there for one layer at a time ([1]); weights, and
+  the graph where it is unrolled, still grow with depth.
   Gradients are those of `'store'` up to rounding, as long as no
   layer is nearly singular ([2]; `ReconstructionCheck` watches). It holds for
   rows of couplings, per-pixel layers and `BatchNorm`, with batch statistics
