@@ -88,3 +88,10 @@ def test_replicas_learn_the_same():
     _, rebuilt = fitted(glow, memory='recompute')
   _, stored = fitted(glow)
   np.testing.assert_allclose(rebuilt, stored, rtol=1e-4)
+
+
+def test_names_of_variables_do_not_grow_with_depth():
+  # TensorFlow keeps a kernel for each name, for as long as it runs.
+  one, three = ({v.name for v in tg.Glow(
+      (8, 8, 2), levels=2, steps=steps, width=3).variables} for steps in (1, 3))
+  assert one == three

@@ -145,9 +145,10 @@ class Glow(flow.FlowSystem):
       """One step of flow (Section 3, Table 1)."""
       h, w, c = shape
       affine = coupling == 'affine'
+      # TensorFlow keeps tens of KiB for each name that a variable ever had.
       network = networks.GlowNetwork(
           c if affine else c // 2, width, interleaved=affine,
-          seed=next(seeds), dtype=policy)
+          seed=next(seeds), dtype=policy, name='network')
       conditions = []
       if feature_map_channels is not None:
         conditions.append((None, h, w, feature_map_channels * 4**(level + 1)))

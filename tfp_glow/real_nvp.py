@@ -118,10 +118,11 @@ class RealNVP(flow.FlowSystem):
       for mask in kept_by_each:
         on_checkerboard = isinstance(mask, masks.Checkerboard)
         changed = mask.num_changed(c)
+        # TensorFlow keeps tens of KiB for each name that a variable ever had.
         network = networks.ResidualNetwork(
             2 * changed, width, residual_blocks,
             checkerboard=mask.kept if on_checkerboard else None,
-            seed=next(seeds), dtype=policy)
+            seed=next(seeds), dtype=policy, name='network')
         network.build((None, h, w, changed), *conditions)
         layers.extend([
             coupling.AffineCoupling(
