@@ -92,6 +92,6 @@ def test_replicas_learn_the_same():
 
 def test_names_of_variables_do_not_grow_with_depth():
   # TensorFlow keeps a kernel for each name, for as long as it runs.
-  one, three = ({v.name for v in tg.Glow(
-      (8, 8, 2), levels=2, steps=steps, width=3).variables} for steps in (1, 3))
+  one, three = (len({v.name for v in tg.Glow(
+      (8, 8, 2), levels=2, steps=k, width=3).variables}) for k in (1, 3))
   assert one == three
