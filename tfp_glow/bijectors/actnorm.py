@@ -68,27 +68,12 @@ class ActNorm(channel_affine.ChannelAffine):
   def inverse_map(shift, log_scale):
     log_scale *= moments.LOG_SCALE_FACTOR
     scale = tf.exp(log_scale)
-    return (tf.linalg.diag(scale), shift * scale,
-            tf.reduce_sum(log_scale, axis=-1))
+    return scale, shift * scale, tf.reduce_sum(log_scale, axis=-1)
 
   @staticmethod
   def forward_map(shift, log_scale):
     log_scale *= -moments.LOG_SCALE_FACTOR
-    return (tf.linalg.diag(tf.exp(log_scale)), -shift,
-            tf.reduce_sum(log_scale, axis=-1))
-
-  def _inverse_and_log_det(self, y):
-    channel_affine.check_channels([self], y, 'y')
-    x = (y + self.shift) * tf.exp(moments.LOG_SCALE_FACTOR * self.log_scale)
-    return x, self._log_det_per_pixel() * channel_affine.num_pixels(y)
-
-  def _forward_and_log_det(self, x):
-    channel_affine.check_channels([self], x, 'x')
-    y = x * tf.exp(-moments.LOG_SCALE_FACTOR * self.log_scale) - self.shift
-    return y, -self._log_det_per_pixel() * channel_affine.num_pixels(x)
-
-  def _log_det_per_pixel(self):
-    return moments.LOG_SCALE_FACTOR * tf.reduce_sum(self.log_scale)
+    return tf.exp(log_scale), -shift, tf.reduce_sum(log_scale, axis=-1)
 
   def _initialize(self, y):
     channel_affine.check_channels([self], y, 'y')

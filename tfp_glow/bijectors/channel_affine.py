@@ -45,7 +45,7 @@ class ChannelAffine(flow_bijector.FlowBijector):
         `[..., *shape]`.
 
     Returns:
-      A: `Tensor` `[..., C, C]`.
+      A: `Tensor` `[..., C, C]`, or its diagonal `[..., C]`.
       a: `Tensor` `[..., C]`.
       log_det: `Tensor` `[...]`, `log |det A|`, in nats a pixel.
     """
@@ -75,29 +75,46 @@ def group_maps(groups, inverse):
   Returns:
     maps: List of `K` triples of matrix, shift and log-determinant.
   """
-  alike_layers = list(zip(*groups))
+  weights = [[tf.stack(of_each) for of_each in zip(*(
+      layer.affine_weights for layer in layers))] for layers in zip(*groups)]
+  return list(zip(*map(
+      tf.unstack, multiplied_map(groups[0], weights, inverse))))
+
+
+def multiplied_map(layers, weights, inverse):
+  """The map of neighbouring layers as one, of weights given for them.
+
+  Args:
+    layers: List of layers, nearest to the data first.
+    weights: List of what takes the place of `affine_weights` of each: for
+      each a `Tensor` `[K, *shape]`.
+    inverse: Python `bool`, from data to latent, or back.
+
+  Returns:
+    matrix: `Tensor` `[K, C, C]`, or its diagonal `[K, C]`.
+    shift: `Tensor` `[K, C]`.
+    log_det: `Tensor` `[K]`.
+  """
   total = None
-  for layers in alike_layers if inverse else reversed(alike_layers):
-    make = layers[0].inverse_map if inverse else layers[0].forward_map
-    matrix, shift, log_det = make(*(
-        tf.stack(weights) for weights in zip(*map(_weights, layers))))
-    if total is not None:
-      matrix, shift, log_det = (
-          total[0] @ matrix,
-          tf.linalg.matvec(matrix, total[1], transpose_a=True) + shift,
-          total[2] + log_det)
-    total = matrix, shift, log_det
-  return list(zip(*map(tf.unstack, total)))
+  pairs = list(zip(layers, weights))
+  for layer, of_layer in pairs if inverse else reversed(pairs):
+    make = layer.inverse_map if inverse else layer.forward_map
+    one = make(*of_layer)
+    total = one if total is None else _then(total, one)
+  return total
 
 
 def apply_map(value, one_map):
   """Applies matrix and shift to every pixel, and counts the pixels."""
   matrix, shift, log_det = one_map
+  log_det *= num_pixels(value)
+  if _is_diagonal(one_map):
+    return value * matrix + shift, log_det
   rows = tf.reshape(value, [-1, value.shape[-1]])
   shape = value.shape if value.shape.is_fully_defined() else tf.shape(value)
   result = tf.reshape(tf.matmul(rows, matrix) + shift, shape)
   result.set_shape(value.shape)
-  return result, log_det * num_pixels(value)
+  return result, log_det
 
 
 def check_channels(layers, value, argument):
@@ -115,6 +132,24 @@ def num_pixels(value):
   if shape.is_fully_defined():
     return tf.constant(shape.num_elements(), value.dtype)
   return tf.cast(tf.reduce_prod(tf.shape(value)[-3:-1]), value.dtype)
+
+
+def _is_diagonal(one_map):
+  matrix, shift, _ = one_map
+  return matrix.shape.rank == shift.shape.rank
+
+
+def _then(first, second):
+  """Two maps, one after the other, as one."""
+  (a, a_shift, a_log_det), (b, b_shift, b_log_det) = first, second
+  if _is_diagonal(second):
+    matrix = a * (b if _is_diagonal(first) else b[..., None, :])
+    shift = a_shift * b
+  else:
+    matrix = a[..., None] * b if _is_diagonal(first) else a @ b
+    # So small that a sum costs less than the call of a product.
+    shift = tf.reduce_sum(a_shift[..., None] * b, axis=-2)
+  return matrix, shift + b_shift, a_log_det + b_log_det
 
 
 def _weights(layer):
