@@ -793,8 +793,8 @@ def _folded(kernels, biases, log_scales, height, width, interleaved=False):
 def _halves_last(values):
   """Takes the last axis from pairs to halves."""
   *shape, size = values.shape
-  pairs = tf.reshape(values, [-1, size // 2, 2])
-  return tf.reshape(tf.transpose(pairs, [0, 2, 1]), [*shape, size])
+  pairs = tf.reshape(values, [*shape, size // 2, 2])
+  return tf.concat(tf.unstack(pairs, axis=-1), axis=-1)
 
 
 def _edge(height, width, dtype):
