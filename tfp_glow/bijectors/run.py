@@ -8,9 +8,11 @@ layer's output, so the row stores its last output and nothing else.
 import contextlib
 import threading
 
+import keras
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
+from tfp_glow import frozen
 from tfp_glow import moments
 from tfp_glow.bijectors import batch_norm
 from tfp_glow.bijectors import channel_affine
@@ -79,34 +81,58 @@ class Run:
       result: `Tensor` `[..., *event]`.
       log_det: `Tensor`, `[...]` or `[]`.
     """
-    weights = self._weights(value)
     errors = getattr(_local, 'errors', None)
     if errors is not None:
-      errors.append(self._reconstruction_error(value, weights))
-    if memory == 'store':
-      return self._apply(value, weights)[:2]
+      errors.append(self._reconstruction_error(value, self._weights(value)))
+    if memory == 'store' or frozen.is_freezing():
+      return self._apply(value, self._weights(value))[:2]
+    period = self._period()
+    return (self._looped(value, period) if period else
+            self._unrolled(value))
 
+  def _unrolled(self, value):
+    """Applies the layers one by one, and rebuilds them one by one."""
+    weights = self._weights(value)
     flat = tf.nest.flatten([weights[step] for step in self._steps])
     kept = []
 
-    period = self._period()
-
     def compute():
-      if period:
-        return self._apply_in_loop(value, weights, period)
       result, log_det, kept[:] = self._apply(value, weights)
       return [result, log_det]
 
     def pull_back(variables, outputs, gradients):
-      if period:
-        return self._pull_back_in_loop(
-            outputs[0], *gradients, weights, period), [None] * len(variables)
       _, by_tensor, by_variable = self._pull_back(
           outputs[0], *gradients, weights, kept)
       return by_tensor, [by_variable.get(v.ref()) for v in variables]
 
     return gradients_lib.with_gradient(
         compute, [value, *flat, *self._tensors], pull_back)
+
+  def _looped(self, value, period):
+    """The same as a graph whose size does not depend on depth.
+
+    What is made of weights is made within the loop, so that it is there for
+    one step at a time: of all steps there are the variables, their values in
+    one row, and their gradients.
+    """
+    weights = [
+        [[tf.convert_to_tensor(v) for v in alike] for alike in zip(*(
+            step.variables for step in self._steps[k::period]))]
+        for k in range(period)]
+    stacked = []
+
+    def compute():
+      stacked[:] = [[tf.stack(alike) for alike in of_step]
+                    for of_step in weights]
+      return self._apply_in_loop(value, stacked)
+
+    def pull_back(variables, outputs, gradients):
+      return (self._pull_back_in_loop(outputs[0], *gradients, stacked),
+              [None] * len(variables))
+
+    return gradients_lib.with_gradient(
+        compute, [value, *tf.nest.flatten(weights), *self._tensors],
+        pull_back)
 
   def _reconstruction_error(self, value, weights):
     result, log_det, kept = self._apply(value, weights)
@@ -116,6 +142,9 @@ class Run:
             tf.reduce_max(tf.abs(value)))
 
   def _weights(self, value):
+    if frozen.is_freezing():
+      # Not together, so that both directions share what they have in common.
+      return {step: step.fold([step], value)[0] for step in self._steps}
     return _in_alike(
         self._steps, lambda steps: steps[0].fold(steps, value))
 
@@ -183,27 +212,18 @@ class Run:
         return period
     return 0
 
-  def _stacked(self, by_step, period):
-    """Each tensor of each step of a period, with those of all periods."""
-    return [
-        [tf.stack(values) for values in zip(*(
-            tf.nest.flatten(by_step[step]) for step in self._steps[k::period]
-        ))] for k in range(period)]
-
-  def _apply_in_loop(self, value, weights, period):
-    """`_apply`, as a graph whose size does not depend on depth."""
-    steps = self._steps[:period]
-    stacked = self._stacked(weights, period)
+  def _apply_in_loop(self, value, stacked):
+    """`_apply`, of variables of alike steps in one row each."""
+    period = len(stacked)
     count = len(self._steps) // period
     shape = value.shape
     zeros = tf.zeros_like(tf.reduce_sum(
         value, axis=list(range(-self._event_ndims, 0))))
 
     def body(k, value, total):
-      for step, tensors in zip(steps, stacked):
-        of_step = tf.nest.pack_sequence_as(
-            weights[step], [tensor[k] for tensor in tensors])
-        result, log_det, _ = step.apply(value, of_step)
+      for step, rows in zip(self._steps[:period], stacked):
+        weights = step.fold_values([row[k] for row in rows], value)
+        result, log_det, _ = step.apply(value, weights)
         total += self._sum(step, log_det, value)
         value = tf.ensure_shape(result, shape)
       return k + 1, value, total
@@ -213,55 +233,51 @@ class Run:
         parallel_iterations=1, maximum_iterations=count)
     return [value, total]
 
-  def _pull_back_in_loop(self, output, d_output, d_log_det, weights, period):
-    """Gradients of `_apply_in_loop`: of input, weights and conditions."""
-    steps = self._steps[:period]
+  def _pull_back_in_loop(self, output, d_output, d_log_det, stacked):
+    """Gradients of `_apply_in_loop`: of input, variables and conditions."""
+    period = len(stacked)
     count = len(self._steps) // period
-    back = _in_alike(self._steps, lambda steps: steps[0].fold_back(steps))
-    stacked = self._stacked(weights, period)
-    stacked_back = self._stacked(back, period)
     shape, tensors = output.shape, self._tensors
-    gradients = [
-        [tf.TensorArray(t.dtype, count, element_shape=t.shape[1:])
-         for t in of_step] for of_step in stacked]
+    # Written to in place; zeros would be a constant of the graph, and copied.
+    gradients = [[tf.raw_ops.Empty(shape=row.shape, dtype=row.dtype)
+                  for row in rows] for rows in stacked]
 
     def body(k, output, d_output, d_tensors, gradients):
       k -= 1
       d_tensors, gradients = list(d_tensors), list(gradients)
       for position in reversed(range(period)):
-        step = steps[position]
-        flat = [tensor[k] for tensor in stacked[position]]
-        of_step = tf.nest.pack_sequence_as(weights[step], flat)
-        step_back = tf.nest.pack_sequence_as(
-            back[step], [tensor[k] for tensor in stacked_back[position]])
+        step = self._steps[position]
+        values = [row[k] for row in stacked[position]]
         with tf.GradientTape() as tape:
-          tape.watch([*flat, *tensors])
+          tape.watch([*values, *tensors])
+          weights = step.fold_values(values, output)
+          with tape.stop_recording():
+            back = step.fold_back_values(values)
           output, parts, again, log_det = step.again(
-              tape, output, of_step, step_back, ())
+              tape, output, weights, back, ())
           log_det = self._sum(step, log_det, output) + tf.zeros_like(d_log_det)
         if tape.watched_variables():
           raise ValueError(
               'A network that takes `folded` must read no variable itself, '
               f'but one reads {tape.watched_variables()[0].name}.')
-        d_parts, d_flat, d_seen = _like([parts, flat, tensors], tape.gradient(
-            [again, log_det], [*parts, *flat, *tensors],
+        d_parts, d_values, d_seen = _like([parts, values, tensors],
+                                          tape.gradient(
+            [again, log_det], [*parts, *values, *tensors],
             [d_output, d_log_det], unconnected_gradients='zero'))
         d_output = tf.ensure_shape(step.join(d_parts), shape)
         output = tf.ensure_shape(output, shape)
         d_tensors = [a + b for a, b in zip(d_tensors, d_seen)]
         gradients[position] = [
-            array.write(k, d) for array, d in zip(gradients[position], d_flat)]
+            tf.tensor_scatter_nd_update(row, [[k]], [d])
+            for row, d in zip(gradients[position], d_values)]
       return k, output, d_output, d_tensors, gradients
 
     _, _, d_output, d_tensors, gradients = tf.while_loop(
         lambda k, *_: k > 0, body,
         [count, output, d_output, [tf.zeros_like(t) for t in tensors],
          gradients], parallel_iterations=1, maximum_iterations=count)
-    by_position = [[tf.unstack(array.stack(), num=count) for array in of_step]
-                   for of_step in gradients]
-    by_step = [[of_weight[number] for of_weight in by_position[position]]
-               for number in range(count) for position in range(period)]
-    return [d_output, *tf.nest.flatten(by_step), *d_tensors]
+    by_weight = [tf.unstack(row) for rows in gradients for row in rows]
+    return [d_output, *tf.nest.flatten(by_weight), *d_tensors]
 
   def _sum(self, step, log_det, value):
     return flow_bijector.sum_log_det(
@@ -291,6 +307,20 @@ class _Step:
   def fold_back(self, steps):
     """The same for the other direction, as far as it takes others."""
     return [() for _ in steps]
+
+  @property
+  def variables(self):
+    """All that `fold` reads, where `repeats` is not `None`."""
+    raise NotImplementedError
+
+  def fold_values(self, values, value):
+    """`weights` of this step, of values in place of its `variables`."""
+    raise NotImplementedError
+
+  def fold_back_values(self, values):
+    """The same for the other direction, as far as it takes others."""
+    del values
+    return ()
 
   def apply(self, value, weights):
     """Returns the output, the log-determinant, and what must be kept."""
@@ -364,6 +394,22 @@ class _MapStep(_Step):
     return channel_affine.group_maps(
         [step._layers for step in steps], not self._inverse)
 
+  @property
+  def variables(self):
+    return [v for layer in self._layers for v in layer.affine_weights]
+
+  def fold_values(self, values, value):
+    return self._multiplied(values, self._inverse)
+
+  def fold_back_values(self, values):
+    return self._multiplied(values, not self._inverse)
+
+  def _multiplied(self, values, inverse):
+    by_layer = _like([layer.affine_weights for layer in self._layers],
+                     [tf.expand_dims(value, 0) for value in values])
+    return [tf.squeeze(part, 0) for part in channel_affine.multiplied_map(
+        self._layers, by_layer, inverse)]
+
   def apply(self, value, weights):
     channel_affine.check_channels(
         self._layers, value, 'y' if self._inverse else 'x')
@@ -380,7 +426,8 @@ class _CouplingStep(_Step):
     super().__init__(layer, conditions, inverse)
     self.alike = layer.folded_like
     if self.alike is not None and type(layer) in _LOOPED and (
-        getattr(layer, 'scale', None) != 'tanh'):  # which has a variable
+        getattr(layer, 'scale', None) != 'tanh') and (  # has a variable
+            isinstance(layer.conditioner, keras.layers.Layer)):
       self.repeats = (
           self.alike, type(layer), type(layer.mask), layer.mask.kept,
           getattr(layer, 'scale', None))
@@ -389,6 +436,15 @@ class _CouplingStep(_Step):
     if self.alike is None:
       return super().fold(steps, value)
     return self._layer.folded([step._layer for step in steps], value)
+
+  @property
+  def variables(self):
+    return self._layer.conditioner.variables
+
+  def fold_values(self, values, value):
+    with keras.StatelessScope(list(zip(self.variables, values))):
+      folded, = self.fold([self], value)
+    return folded
 
   def apply(self, value, weights):
     method = (self._layer._inverse_and_log_det if self._inverse else  # pylint: disable=protected-access
