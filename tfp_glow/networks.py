@@ -807,10 +807,11 @@ def _edge(height, width, dtype):
 
 
 def _convolve(inputs, kernel, bias):
-  """Convolution plus bias, or plus a map."""
-  outputs = tf.nn.conv2d(
-      inputs, tf.cast(kernel, inputs.dtype), 1, 'SAME')
-  bias = tf.cast(bias, inputs.dtype)
-  if bias.shape.rank == 1:
-    return tf.nn.bias_add(outputs, bias)
-  return outputs + bias
+  """A 1x1 convolution plus bias, or another one plus a map."""
+  kernel, bias = tf.cast(kernel, inputs.dtype), tf.cast(bias, inputs.dtype)
+  if kernel.shape[:2] != (1, 1):
+    return tf.nn.conv2d(inputs, kernel, 1, 'SAME') + bias
+  # XLA transposes both operands of a convolution's gradient, not a product's.
+  rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
+  outputs = tf.nn.bias_add(tf.matmul(rows, kernel[0, 0]), bias)
+  return tf.reshape(outputs, [-1, *_image_size(inputs), outputs.shape[-1]])
