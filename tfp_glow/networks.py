@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow import frozen
 from tfp_glow import moments
 from tfp_glow import replicas
 
@@ -77,17 +78,16 @@ class ActNormConv2D(keras.layers.Layer):
       weights: List of pairs of kernel and bias, which is a map `[H, W,
         filters]` where the kernel is 3x3.
     """
-    return _folded(
-        *([_value(v) for v in variables] for variables in zip(*(
-            (layer.kernel, layer.shift, layer.log_scale)
-            for layer in layers))), height, width)
+    scaled = frozen.once(tuple(map(id, layers)), lambda: _scaled([
+        (layer.kernel, layer.shift, layer.log_scale) for layer in layers]))
+    return _folded(scaled, height, width)
 
   def initialize(self, inputs):
     """Sets `shift` and `log_scale` from data, and returns the output."""
     inputs = tf.cast(inputs, self.variable_dtype)
     zeros = tf.zeros([self.filters], self.variable_dtype)
     (kernel, bias), = _folded(
-        [_value(self.kernel)], [zeros], [zeros], *_image_size(inputs))
+        _scaled([(self.kernel, zeros, zeros)]), *_image_size(inputs))
     raw = _convolve(inputs, kernel, bias)
     shift, log_scale = moments.standardising_shift_and_log_scale(raw)
     self.shift.assign(shift)
@@ -148,10 +148,10 @@ class ZeroConv2D(keras.layers.Layer):
   @staticmethod
   def folded(layers, height, width):
     """See `ActNormConv2D.folded`."""
-    return _folded(
-        *([_value(v) for v in variables] for variables in zip(*(
-            (layer.kernel, layer.bias, layer.log_scale)
-            for layer in layers))), height, width, layers[0].interleaved)
+    scaled = frozen.once(tuple(map(id, layers)), lambda: _scaled([
+        (layer.kernel, layer.bias, layer.log_scale) for layer in layers],
+        layers[0].interleaved))
+    return _folded(scaled, height, width)
 
   def get_config(self):
     return {**super().get_config(), 'filters': self.filters,
@@ -767,8 +767,10 @@ def _image_size(images):
   return height, width
 
 
-def _folded(kernels, biases, log_scales, height, width, interleaved=False):
-  """Kernels and biases of alike convolutions, scaled, and without the edge."""
+def _scaled(layers, interleaved=False):
+  """Kernels and biases of alike convolutions, and, apart, the edge's taps."""
+  kernels, biases, log_scales = (
+      [_value(v) for v in alike] for alike in zip(*layers))
   count = len(kernels)
   # Next to the filters, the convolutions are as one with more filters.
   kernels = tf.stack(kernels, axis=3)
@@ -780,13 +782,20 @@ def _folded(kernels, biases, log_scales, height, width, interleaved=False):
   if interleaved:
     # Sorting the weights is cheaper than sorting the image.
     kernels, biases = _halves_last(kernels), _halves_last(biases)
-  if size == 3:
+  if size == 1:
+    return kernels, biases
+  kernels, edges = tf.split(kernels, [channels - 1, 1], axis=2)
+  return kernels, biases, tf.reshape(edges, [size**2, count * filters])
+
+
+def _folded(scaled, height, width):
+  """Pairs of kernel and bias, of what `_scaled` gave."""
+  kernels, biases, *edges = scaled
+  if edges:
     # The edge channel is the same for every image: one map, like a bias.
-    kernels, edge = tf.split(kernels, [channels - 1, 1], axis=2)
-    maps = tf.matmul(_edge(height, width, edge.dtype),
-                     tf.reshape(edge, [size**2, count * filters]))
-    biases = tf.reshape(
-        maps + tf.reshape(biases, [-1]), [height, width, count, filters])
+    maps = tf.matmul(_edge(height, width, biases.dtype), *edges)
+    biases = tf.reshape(maps + tf.reshape(biases, [-1]),
+                        [height, width, *biases.shape])
   return list(zip(tf.unstack(kernels, axis=3), tf.unstack(biases, axis=-2)))
 
 

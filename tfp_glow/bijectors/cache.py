@@ -59,27 +59,33 @@ class VariableState:
 
   def __init__(self, variables):
     self._variables = tuple(variables)
-    self._tokens = [_token(v) for v in self._variables]
+    self._tokens = _tokens(self._variables)
 
   def is_current(self):
     """Whether the variables hold the same values still."""
-    tokens = [_token(v) for v in self._variables]
+    tokens = _tokens(self._variables)
     if tf.executing_eagerly():
       return all(bool(tf.reduce_all(tf.equal(old, new)))
                  for old, new in zip(self._tokens, tokens))
     return tokens == self._tokens
 
 
-def _token(variable):
-  """A variable's value; in a graph, how many operations there may write it."""
+def _tokens(variables):
+  """Variables' values; in a graph, how many operations there may write each."""
   graph = _current_graph()
   if graph is None:
     # Shares the variable's buffer: TensorFlow copies it on the next write.
-    return variable.value()
-  handle = variable.handle
-  if hasattr(graph, 'capture'):
-    handle = graph.capture(handle)
-  return sum(op.type not in _READS for op in handle.consumers())
+    return [variable.value() for variable in variables]
+  # What the graph has not captured, nothing in it writes; and to capture it
+  # here would tie the graph to variables that it has no need of.
+  captured = {id(outside): inside
+              for outside, inside in getattr(graph, 'captures', ())}
+  handles = [variable.handle for variable in variables]
+  handles = [captured.get(id(handle)) if hasattr(graph, 'captures') else handle
+             for handle in handles]
+  return [0 if handle is None else sum(
+      op.type not in _READS for op in handle.consumers())
+          for handle in handles]
 
 
 def _current_graph():

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfp_glow import frozen
 from tfp_glow.bijectors import flow_bijector
 
 
@@ -58,11 +59,11 @@ class ChannelAffine(flow_bijector.FlowBijector):
 
   def _inverse_and_log_det(self, y):
     check_channels([self], y, 'y')
-    return apply_map(y, self.inverse_map(*_weights(self)))
+    return apply_map(y, group_maps([[self]], inverse=True)[0])
 
   def _forward_and_log_det(self, x):
     check_channels([self], x, 'x')
-    return apply_map(x, self.forward_map(*_weights(self)))
+    return apply_map(x, group_maps([[self]], inverse=False)[0])
 
 
 def group_maps(groups, inverse):
@@ -75,10 +76,13 @@ def group_maps(groups, inverse):
   Returns:
     maps: List of `K` triples of matrix, shift and log-determinant.
   """
-  weights = [[tf.stack(of_each) for of_each in zip(*(
-      layer.affine_weights for layer in layers))] for layers in zip(*groups)]
-  return list(zip(*map(
-      tf.unstack, multiplied_map(groups[0], weights, inverse))))
+  def maps():
+    weights = [[tf.stack(of_each) for of_each in zip(*(
+        layer.affine_weights for layer in layers))] for layers in zip(*groups)]
+    return multiplied_map(groups[0], weights, inverse)
+
+  key = (*(id(layer) for layers in groups for layer in layers), inverse)
+  return list(zip(*map(tf.unstack, frozen.once(key, maps))))
 
 
 def multiplied_map(layers, weights, inverse):
@@ -150,7 +154,3 @@ def _then(first, second):
     # So small that a sum costs less than the call of a product.
     shift = tf.reduce_sum(a_shift[..., None] * b, axis=-2)
   return matrix, shift + b_shift, a_log_det + b_log_det
-
-
-def _weights(layer):
-  return [tf.convert_to_tensor(weight) for weight in layer.affine_weights]

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfp_glow import frozen
 from tfp_glow.bijectors import conditioner as conditioner_lib
 from tfp_glow.bijectors import flow_bijector
 
@@ -91,15 +92,11 @@ class TopPrior(flow_bijector.FlowBijector):
     return mean + tf.exp(log_scale) * x, _sum_like(log_scale, x)
 
   def _mean_and_log_scale(self, value, label, training):
-    event = tf.shape(value)[-3:]
-    total = tf.zeros([1, 1, 1, 2 * value.shape[-1]], self.dtype)
+    total = tf.zeros([1, 1, 2 * value.shape[-1]], self.dtype)
     if self._network is not None:
-      height, width, channels = value.shape[-3:]
-      zeros = tf.zeros(tf.stack([1, event[0], event[1], 2 * channels]),
-                       self.dtype)
-      zeros.set_shape([1, height, width, 2 * channels])
-      total += self._network(zeros, 3, training=training)
-    total = total[0]
+      total = frozen.once(
+          (id(self), *value.shape[-3:]),
+          lambda: self._of_all_images(value, training))
     if self._class_network is not None:
       label = self._checked_label(label)
       by_class = self._class_network(
@@ -107,6 +104,16 @@ class TopPrior(flow_bijector.FlowBijector):
       total += tf.reshape(tf.cast(by_class, self.dtype), tf.concat(
           [tf.shape(label), [1, 1, 2 * value.shape[-1]]], axis=0))
     return tf.split(total, 2, axis=-1)
+
+  def _of_all_images(self, value, training):
+    """What the network makes of zeros, `[H, W, 2 C]`."""
+    height, width, channels = value.shape[-3:]
+    event = value.shape[-3:]
+    if not event.is_fully_defined():
+      event = tf.shape(value)[-3:]
+    zeros = tf.zeros([1, event[0], event[1], 2 * channels], self.dtype)
+    zeros.set_shape([1, height, width, 2 * channels])
+    return self._network(zeros, 3, training=training)[0]
 
   def _checked_label(self, label):
     if label is None:

@@ -64,9 +64,12 @@ def export_saved_model(model, directory, directions=None):
   _check_directions(model, directions)
   signatures = signatures_lib.Signatures(model, directions)
   module = tf.Module()
-  module.served_variables = signatures.variables
 
   def write(path):
+    functions = signatures.concrete_functions()
+    module.served_variables = list({
+        variable.ref(): variable for function in functions.values()
+        for variable in function.variables}.values())
     with tempfile.TemporaryDirectory() as scratch:
       if directions:
         names = pathlib.Path(scratch) / 'attributes.txt'
@@ -74,7 +77,7 @@ def export_saved_model(model, directory, directions=None):
         module.attributes = tf.saved_model.Asset(os.fspath(names))
       with _without_renaming_messages():
         tf.saved_model.save(
-            module, path, signatures.concrete_functions(),
+            module, path, functions,
             tf.saved_model.SaveOptions(experimental_custom_gradients=False))
     extras.write(path, signatures, pathlib.Path(directory).name)
 

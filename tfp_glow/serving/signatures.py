@@ -8,6 +8,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from tfp_glow import frozen
 from tfp_glow import version
 
 # The inputs of each signature; class-conditional models take `label` too.
@@ -38,9 +39,10 @@ class _Input:
 class Signatures:
   """The served functions of a model.
 
-  Flow and inverse are traced once each; every signature calls them. Methods
-  have the names of the signatures that they are, and take their inputs once
-  these have been checked.
+  Flow and inverse are traced once each; every signature calls them, and reads
+  what was made of weights: nothing that depends on them alone is computed by a
+  request. Methods have the names of the signatures that they are, and take
+  their inputs once these have been checked.
   """
 
   def __init__(self, model, directions):
@@ -72,12 +74,6 @@ class Signatures:
             tf.TensorSpec([None, model.num_dims], dtype), *labels])
 
   @property
-  def variables(self):
-    """All that the functions read."""
-    directions = [] if self._directions is None else [self._directions]
-    return [*self._model.distribution.variables, *directions]
-
-  @property
   def names(self):
     """The signatures that this model has, less `serving_default`."""
     return [name for name in INPUTS
@@ -92,7 +88,14 @@ class Signatures:
 
   def concrete_functions(self):
     """`dict` from names to concrete functions, `serving_default` included."""
-    functions = {name: self._function(name) for name in self.names}
+    with frozen.freezing() as self._frozen:
+      # What is made of weights is made now: a graph in which that happened
+      # would be traced twice.
+      for traced in (self._inverse, self._forward):
+        traced.python_function(*(
+            tf.zeros([1, *spec.shape[1:]], spec.dtype)
+            for spec in traced.input_signature))
+      functions = {name: self._function(name) for name in self.names}
     return {'serving_default': functions['log_prob'], **functions}
 
   def log_prob(self, images, **label):
