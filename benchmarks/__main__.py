@@ -6,8 +6,8 @@ python -m benchmarks [--quick] [--rounds 15] [--normflows PYTHON]
 ```
 
 Each group is a command of its own as well: `python -m benchmarks.train_step`,
-`.sampling`, `.start` and `.memory`. `--markdown` prints the table of a file
-that `--json` wrote.
+`.sampling`, `.serving`, `.start` and `.memory`. `--markdown` prints the table
+of a file that `--json` wrote.
 """
 
 import itertools
@@ -16,10 +16,11 @@ import sys
 from benchmarks import command
 from benchmarks import memory
 from benchmarks import sampling
+from benchmarks import serving
 from benchmarks import start
 from benchmarks import train_step
 
-GROUPS = (train_step, sampling, start, memory)
+GROUPS = (train_step, sampling, serving, start, memory)
 
 
 def measure(quick, rounds, normflows=None):

@@ -93,6 +93,25 @@ def calls(model, path, batch_size):
   }
 
 
+def latencies(model, path, rounds):
+  """Yields the rows of all batch sizes, as `(batch_size, pairs.Row)`."""
+  for batch_size in BATCH_SIZES:
+    for call, sides in calls(model, path, batch_size).items():
+      yield batch_size, pairs.row(
+          f'SavedModel, {call}, batch {batch_size}', 'Python, tf.function',
+          pairs.in_turn(*sides, rounds))
+
+
+def measure(quick, rounds, normflows=None):
+  """Yields the rows; see `train_step.measure`."""
+  del normflows
+  model = make_model(*((1, 8) if quick else (4, 64)))
+  with tempfile.TemporaryDirectory() as folder:
+    path = tfp_glow.export_saved_model(model, folder)
+    for _, row in latencies(model, path, rounds):
+      yield row
+
+
 def make_model(steps, width):
   """A Glow that has not been trained, less its initialisation."""
   flow = tfp_glow.Glow(SHAPE, levels=3, steps=steps, width=width, seed=0)
@@ -140,13 +159,10 @@ def main(argv=None):
           f'{figures["second_request_seconds"]:.3f} s\n')
     print(f'{pairs.header()}  images/s')
     rows, throughputs = [], []
-    for batch_size in BATCH_SIZES:
-      for call, sides in calls(model, path, batch_size).items():
-        rows.append(pairs.row(
-            f'SavedModel, {call}, batch {batch_size}', 'Python, tf.function',
-            pairs.in_turn(*sides, args.rounds)))
-        throughputs.append(1e3 * batch_size / rows[-1].ours)
-        print(f'{rows[-1]} {throughputs[-1]:>9.0f}', flush=True)
+    for batch_size, row in latencies(model, path, args.rounds):
+      rows.append(row)
+      throughputs.append(1e3 * batch_size / row.ours)
+      print(f'{row} {throughputs[-1]:>9.0f}', flush=True)
   if args.json is not None:
     pairs.write_json(args.json, rows, images_per_second=throughputs, **figures)
   return 0

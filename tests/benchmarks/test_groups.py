@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import memory
 from benchmarks import sampling
+from benchmarks import serving
 from benchmarks import start
 from benchmarks import steps
 from benchmarks import train_step
@@ -12,6 +13,7 @@ import benchmarks.__main__ as everything
 
 @pytest.mark.parametrize('group,num_rows', [
     (sampling, 1), pytest.param(train_step, 4, marks=pytest.mark.slow),
+    pytest.param(serving, 6, marks=pytest.mark.slow),
     pytest.param(start, 3, marks=pytest.mark.slow),
     pytest.param(memory, 5, marks=pytest.mark.slow)])
 def test_a_group_measures_its_rows(group, num_rows):
