@@ -82,10 +82,10 @@ def checkerboard(kept):
 
 
 @pytest.mark.parametrize('training', [False, True])
-@pytest.mark.parametrize('kept', [None, 'even', 'odd'])
-def test_residual_network_is_that_of_the_program(kept, training):
+@pytest.mark.parametrize('kept,blocks', [(None, 3), ('even', 2), ('odd', 1)])
+def test_residual_network_is_that_of_the_program(kept, blocks, training):
   network = networks.ResidualNetwork(
-      6, width=4, residual_blocks=2, checkerboard=kept, seed=0,
+      6, width=4, residual_blocks=blocks, checkerboard=kept, seed=0,
       dtype='float64')
   network.build((None, 6, 4, 3))
   randomise(network)
@@ -95,7 +95,7 @@ def test_residual_network_is_that_of_the_program(kept, training):
   np.testing.assert_allclose(
       network(x, training=training), want, atol=1e-12)
   if training:
-    assert len(moved) == 2 * (2 + 2 * 2)
+    assert len(moved) == 2 * (2 + 2 * blocks)
     with moments.updating_running_averages():
       network(x, training=True)
     for variable, value in moved:
@@ -227,3 +227,8 @@ def test_a_seed_is_for_each_kernel_another():
 def test_a_checkerboard_is_even_or_odd():
   with pytest.raises(ValueError, match="`checkerboard` must be 'even'"):
     networks.ResidualNetwork(2, checkerboard='black')
+
+
+def test_a_residual_network_has_a_block():
+  with pytest.raises(ValueError, match='`residual_blocks` must be at least 1'):
+    networks.ResidualNetwork(2, residual_blocks=0)

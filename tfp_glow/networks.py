@@ -398,15 +398,16 @@ class WeightNormConv2D(keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs):
-    kernel = tf.math.l2_normalize(_value(self.kernel), axis=[0, 1, 2])
+    return _convolve(tf.cast(inputs, self.compute_dtype), *self.normalised())
+
+  def normalised(self):
+    """The kernel that convolves, and the bias, which may be `None`."""
+    kernel = _value(self.kernel)
+    scale = tf.math.rsqrt(tf.maximum(
+        tf.reduce_sum(tf.square(kernel), axis=[0, 1, 2]), 1e-12))
     if self.use_magnitude:
-      kernel *= _value(self.magnitude)
-    inputs = tf.cast(inputs, self.compute_dtype)
-    outputs = tf.nn.conv2d(
-        inputs, tf.cast(kernel, self.compute_dtype), 1, 'SAME')
-    if self.use_bias:
-      outputs += tf.cast(_value(self.bias), self.compute_dtype)
-    return outputs
+      scale *= _value(self.magnitude)
+    return kernel * scale, _value(self.bias) if self.use_bias else None
 
   def get_config(self):
     return {**super().get_config(), 'filters': self.filters,
@@ -537,9 +538,12 @@ class ResidualBlock(keras.layers.Layer):
     self.built = True
 
   def call(self, inputs, training=False):
+    return inputs + self.conv_out(self.inner(inputs, training))
+
+  def inner(self, inputs, training):
+    """What `conv_out` sees."""
     h = self.conv_1(tf.nn.relu(self.norm_in(inputs, training=training)))
-    h = self.conv_out(tf.nn.relu(self.norm_1(h, training=training)))
-    return inputs + h
+    return tf.nn.relu(self.norm_1(h, training=training))
 
   def get_config(self):
     return {**super().get_config(), 'width': self.width, 'seed': self.seed}
@@ -585,7 +589,8 @@ class ResidualNetwork(keras.layers.Layer):
     Args:
       filters: Python `int`, number of output channels.
       width: Python `int`, number of channels inside. Default value: `64`.
-      residual_blocks: Python `int`, number of blocks. Default value: `8`.
+      residual_blocks: Python `int`, number of blocks, at least 1.
+        Default value: `8`.
       checkerboard: Python `str` or `None`: of a checkerboard coupling, the
         pixels that are kept, those where row + column is `'even'` or `'odd'`;
         the others are zeros in the input. Default value: `None`.
@@ -593,9 +598,13 @@ class ResidualNetwork(keras.layers.Layer):
       **kwargs: Keyword arguments of `keras.layers.Layer`.
 
     Raises:
-      ValueError: If `checkerboard` is none of the three.
+      ValueError: If there is no block, or `checkerboard` is none of the
+        three.
     """
     super().__init__(**kwargs)
+    if residual_blocks < 1:
+      raise ValueError(
+          f'`residual_blocks` must be at least 1, got {residual_blocks}.')
     if checkerboard not in (None, 'even', 'odd'):
       raise ValueError(
           "`checkerboard` must be 'even', 'odd' or None, got "
@@ -646,10 +655,19 @@ class ResidualNetwork(keras.layers.Layer):
       parts = [x, -x, self._mask(x)]
     h = tf.nn.relu(tf.concat(parts, axis=-1))
     h = self.conv_in(append_channels(h, condition, condition_2))
-    total = self.skip_in(h)
-    for block, skip in zip(self.blocks, self.skips):
+    *blocks, last_block = self.blocks
+    *skips, last_skip = [
+        conv.normalised() for conv in (self.skip_in, *self.skips)]
+    # What the last block gives goes into the last skip and nowhere else, and
+    # both are linear: one convolution of the block, one of its input.
+    skips[-1] = [a + b for a, b in zip(skips[-1], last_skip)]
+    total = _convolve(h, *skips[0])
+    for block, skip in zip(blocks, skips[1:]):
       h = block(h, training=training)
-      total += skip(h)
+      total += _convolve(h, *skip)
+    total += _convolve(last_block.inner(h, training), *(
+        tf.tensordot(weights, last_skip[0][0, 0], 1)
+        for weights in last_block.conv_out.normalised()))
     total = self.norm_out(total, training=training)
     return self.conv_out(tf.nn.relu(total))
 
@@ -816,11 +834,20 @@ def _edge(height, width, dtype):
 
 
 def _convolve(inputs, kernel, bias):
-  """A 1x1 convolution plus bias, or another one plus a map."""
-  kernel, bias = tf.cast(kernel, inputs.dtype), tf.cast(bias, inputs.dtype)
+  """Convolution plus bias, or plus a map, or plus nothing."""
+  kernel = tf.cast(kernel, inputs.dtype)
   if kernel.shape[:2] != (1, 1):
-    return tf.nn.conv2d(inputs, kernel, 1, 'SAME') + bias
+    return _plus(tf.nn.conv2d(inputs, kernel, 1, 'SAME'), bias)
   # XLA transposes both operands of a convolution's gradient, not a product's.
   rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
-  outputs = tf.nn.bias_add(tf.matmul(rows, kernel[0, 0]), bias)
+  outputs = _plus(tf.matmul(rows, kernel[0, 0]), bias)
   return tf.reshape(outputs, [-1, *_image_size(inputs), outputs.shape[-1]])
+
+
+def _plus(outputs, bias):
+  if bias is None:
+    return outputs
+  bias = tf.cast(bias, outputs.dtype)
+  if bias.shape.rank == 1:
+    return tf.nn.bias_add(outputs, bias)
+  return outputs + bias
