@@ -184,12 +184,14 @@ class Chain(flow_bijector.FlowBijector):
 
   def _inverse_event_shape_tensor(self, shape):
     for bijector in self._bijectors:
-      shape = bijector.inverse_event_shape_tensor(shape)
+      if not run.is_member(bijector):  # those keep it
+        shape = bijector.inverse_event_shape_tensor(shape)
     return shape
 
   def _forward_event_shape_tensor(self, shape):
     for bijector in reversed(self._bijectors):
-      shape = bijector.forward_event_shape_tensor(shape)
+      if not run.is_member(bijector):  # those keep it
+        shape = bijector.forward_event_shape_tensor(shape)
     return shape
 
 

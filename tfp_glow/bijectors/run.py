@@ -111,23 +111,25 @@ class Run:
   def _looped(self, value, period):
     """The same as a graph whose size does not depend on depth.
 
-    What is made of weights is made within the loop, so that it is there for
-    one step at a time: of all steps there are the variables, their values in
-    one row, and their gradients.
+    What is made of variables is made within the loop, so that it is there for
+    one step at a time.
     """
     weights = [
         [[tf.convert_to_tensor(v) for v in alike] for alike in zip(*(
             step.variables for step in self._steps[k::period]))]
         for k in range(period)]
-    stacked = []
+
+    def stacked():
+      return [[tf.stack(alike) for alike in of_step] for of_step in weights]
 
     def compute():
-      stacked[:] = [[tf.stack(alike) for alike in of_step]
-                    for of_step in weights]
-      return self._apply_in_loop(value, stacked)
+      return self._apply_in_loop(value, stacked())
 
     def pull_back(variables, outputs, gradients):
-      return (self._pull_back_in_loop(outputs[0], *gradients, stacked),
+      # Not before, and not the same, which would be there all along.
+      with tf.control_dependencies(gradients):
+        again = stacked()
+      return (self._pull_back_in_loop(outputs[0], *gradients, again),
               [None] * len(variables))
 
     return gradients_lib.with_gradient(
@@ -238,8 +240,7 @@ class Run:
     period = len(stacked)
     count = len(self._steps) // period
     shape, tensors = output.shape, self._tensors
-    # Written to in place; zeros would be a constant of the graph, and copied.
-    gradients = [[tf.raw_ops.Empty(shape=row.shape, dtype=row.dtype)
+    gradients = [[tf.TensorArray(row.dtype, count, element_shape=row.shape[1:])
                   for row in rows] for rows in stacked]
 
     def body(k, output, d_output, d_tensors, gradients):
@@ -268,15 +269,15 @@ class Run:
         output = tf.ensure_shape(output, shape)
         d_tensors = [a + b for a, b in zip(d_tensors, d_seen)]
         gradients[position] = [
-            tf.tensor_scatter_nd_update(row, [[k]], [d])
-            for row, d in zip(gradients[position], d_values)]
+            row.write(k, d) for row, d in zip(gradients[position], d_values)]
       return k, output, d_output, d_tensors, gradients
 
     _, _, d_output, d_tensors, gradients = tf.while_loop(
         lambda k, *_: k > 0, body,
         [count, output, d_output, [tf.zeros_like(t) for t in tensors],
          gradients], parallel_iterations=1, maximum_iterations=count)
-    by_weight = [tf.unstack(row) for rows in gradients for row in rows]
+    by_weight = [tf.unstack(row.stack(), num=count)
+                 for rows in gradients for row in rows]
     return [d_output, *tf.nest.flatten(by_weight), *d_tensors]
 
   def _sum(self, step, log_det, value):
