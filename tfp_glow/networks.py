@@ -402,12 +402,16 @@ class WeightNormConv2D(keras.layers.Layer):
 
   def normalised(self):
     """The kernel that convolves, and the bias, which may be `None`."""
+    kernel = frozen.once((id(self),), self._normalised_kernel)
+    return kernel, _value(self.bias) if self.use_bias else None
+
+  def _normalised_kernel(self):
     kernel = _value(self.kernel)
     scale = tf.math.rsqrt(tf.maximum(
         tf.reduce_sum(tf.square(kernel), axis=[0, 1, 2]), 1e-12))
     if self.use_magnitude:
       scale *= _value(self.magnitude)
-    return kernel * scale, _value(self.bias) if self.use_bias else None
+    return kernel * scale
 
   def get_config(self):
     return {**super().get_config(), 'filters': self.filters,

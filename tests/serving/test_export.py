@@ -177,14 +177,25 @@ def test_both_directions_share_kernels(model, tmp_path):
 
 @pytest.mark.parametrize('name', ['encode', 'decode'])
 def test_requests_do_no_work_on_weights_alone(model, tmp_path, name):
-  loaded = tf.saved_model.load(tg.export_saved_model(model, tmp_path))
-  graph = loaded.signatures[name].graph.as_graph_def()
-  ops = collections.Counter(node.op for node in itertools.chain(
-      graph.node, *(f.node_def for f in graph.library.function)))
+  ops = operations(tg.export_saved_model(model, tmp_path), name)
   # No inverse and no determinant of a 1x1 convolution; scales of two couplings
   # and two priors, and none of activation normalisation.
   assert ops['Qr'] == ops['MatrixTriangularSolve'] == 0
   assert ops['Exp'] == 4
+
+
+def test_requests_normalise_no_kernel(tmp_path):
+  flow = tg.RealNVP((8, 8, 1), width=4, residual_blocks=1, seed=0)
+  model = tg.FlowModel(flow, seed=0)
+  ops = operations(tg.export_saved_model(model, tmp_path), 'encode')
+  assert ops['Conv2D'] and not ops['Square']
+
+
+def operations(path, name):
+  """How many operations of each type a signature has."""
+  graph = tf.saved_model.load(path).signatures[name].graph.as_graph_def()
+  return collections.Counter(node.op for node in itertools.chain(
+      graph.node, *(f.node_def for f in graph.library.function)))
 
 
 def test_attribute_names_are_in_the_assets(class_export):
