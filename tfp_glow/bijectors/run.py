@@ -171,11 +171,11 @@ class Run:
     """
     back = _in_alike(self._steps, lambda steps: steps[0].fold_back(steps))
     tensors = self._tensors
-    d_weights, d_tensors, by_variable, done = {}, [None] * len(tensors), {}, []
+    d_weights, d_tensors, by_variable = {}, [None] * len(tensors), {}
+    done = [d_output, d_log_det]
     for step, kept_by_step in zip(reversed(self._steps), reversed(kept)):
-      # Otherwise TensorFlow rebuilds all inputs first, and keeps them.
-      with tf.control_dependencies(done):
-        output = tf.identity(output)
+      # Otherwise all inputs are rebuilt first, and what they need is kept.
+      output = _after(done, output)
       flat = tf.nest.flatten(weights[step])
       with tf.GradientTape() as tape, moments.updating_running_averages(False):
         tape.watch([*flat, *tensors])
@@ -203,10 +203,9 @@ class Run:
   def _period(self):
     """After how many steps the steps repeat, where a graph can loop, or 0."""
     keys = [step.repeats for step in self._steps]
-    if tf.executing_eagerly() or None in keys or (
-        # On the CPU a step in a loop took XLA about 30 times as long.
-        control_flow_util.GraphOrParentsInXlaContext(
-            tf.compat.v1.get_default_graph())):
+    # For the CPU, XLA makes fast convolutions of those outside of loops alone
+    # (https://github.com/jax-ml/jax/issues/12868): about 30 times the time.
+    if tf.executing_eagerly() or None in keys or _in_xla():
       return 0
     for period in range(1, len(keys) // 2 + 1):
       if len(keys) % period == 0 and keys == keys[:period] * (
@@ -480,6 +479,26 @@ def _steps(layers, conditions, inverse):
     elif layer is not None:
       steps.append(_BatchNormStep(layer, conditions, inverse))
   return steps if inverse else steps[::-1]
+
+
+def _in_xla():
+  """Whether XLA compiles what is traced now."""
+  return not tf.executing_eagerly() and (
+      control_flow_util.GraphOrParentsInXlaContext(
+          tf.compat.v1.get_default_graph()))
+
+
+def _after(first, value):
+  """`value`, which is there when all of `first` are."""
+  with tf.control_dependencies(first):
+    value = tf.identity(value)
+  if not _in_xla():
+    return value
+  # XLA forgets control dependencies, and for the CPU it orders operations when
+  # it has dropped its own barriers. Data it heeds: NaN leads to NaN.
+  token = tf.add_n([
+      tf.cast(tf.reshape(one, [-1])[0], value.dtype) for one in first])
+  return tf.where(tf.math.is_nan(token), token, value)
 
 
 def _in_alike(steps, fold):
