@@ -162,7 +162,8 @@ def test_networks_are_traced_once_each_way(model, tmp_path, monkeypatch):
   assert list(calls.values()) == [2] * 3 + [0]
 
 
-def test_both_directions_share_kernels(model, tmp_path):
+def test_both_directions_share_kernels(tmp_path):
+  model = test_model.make_model(steps=2)
   path = pathlib.Path(tg.export_saved_model(model, tmp_path))
   stored = tf.saved_model.load(path).served_variables
   kernels = [v for v in stored if len(v.shape) > 3]
