@@ -124,6 +124,16 @@ import tfp_glow
   assert "No module named 'nothing_of_this_name'" in result.stderr
 
 
+def test_importing_loads_nothing_experimental():
+  script = """
+import sys
+import tfp_glow
+name = 'tensorflow_probability.python.experimental'
+print([module for module in sys.modules if module.startswith(name)])
+"""
+  assert _run(script, cwd=_ROOT).stdout.strip() == '[]'
+
+
 def test_the_commands_install_what_setup_requires():
   spec = importlib.util.spec_from_file_location('dependencies', _FILE)
   dependencies = importlib.util.module_from_spec(spec)

@@ -4,6 +4,9 @@ from tfp_glow import dependencies
 
 dependencies.check()
 
+# Before TensorFlow: after it TFP loads its experimental modules too.
+import tensorflow_probability
+
 from tfp_glow import bijectors
 from tfp_glow import networks
 from tfp_glow import presets
