@@ -3,6 +3,7 @@
 import collections
 import itertools
 import logging
+import math
 import os
 import pathlib
 import signal
@@ -166,10 +167,15 @@ def test_both_directions_share_kernels(tmp_path):
   model = test_model.make_model(steps=2)
   path = pathlib.Path(tg.export_saved_model(model, tmp_path))
   stored = tf.saved_model.load(path).served_variables
-  kernels = [v for v in stored if len(v.shape) > 3]
-  # What the top prior makes of zeros takes the place of its kernel.
-  assert len(kernels) == sum(
-      len(v.shape) > 3 for v in model.flow.variables) - 1
+  kernels = sum(v.shape.num_elements() for v in stored if len(v.shape) > 3)
+  # What the top prior makes of zeros takes the place of its kernel, and taps
+  # of the edge channel are apart.
+  top = model.flow.top_prior.network.kernel
+  assert kernels == sum(
+      math.prod(shape) * (shape[2] - (shape[0] == 3)) // shape[2]
+      for shape in (tuple(v.shape) for v in model.flow.variables)
+      if len(shape) == 4) - math.prod(top.shape) * (
+          top.shape[2] - 1) // top.shape[2]
   size = sum(4 * v.shape.num_elements() for v in stored)
   data = path / 'variables' / 'variables.data-00000-of-00001'
   # Beside them there are the names.
