@@ -24,6 +24,10 @@ MEMORY = ('store', 'recompute')
 
 _LOOPED = (coupling.AffineCoupling, coupling.AdditiveCoupling)
 
+# Up to so many alike steps a graph without a loop is not larger than one with
+# a loop, and runs faster.
+MOST_UNROLLED = 4
+
 _local = threading.local()
 
 
@@ -207,7 +211,7 @@ class Run:
     # (https://github.com/jax-ml/jax/issues/12868): about 30 times the time.
     if tf.executing_eagerly() or None in keys or _in_xla():
       return 0
-    for period in range(1, len(keys) // 2 + 1):
+    for period in range(1, len(keys) // (MOST_UNROLLED + 1) + 1):
       if len(keys) % period == 0 and keys == keys[:period] * (
           len(keys) // period):
         return period
