@@ -41,9 +41,9 @@ class Chain(flow_bijector.FlowBijector):
   too; other members store what they need. A network is evaluated twice, so it
   must give the same again: no dropout, and a `keras.layers.BatchNormalization`
   in training mode would move its averages twice. In a graph that XLA does not
-  compile, steps that are alike, as Glow's are, become one loop. The tape must
-  be in the same `tf.function` as the flow, as it is in `fit`; to a tape outside
-  of it the activations look stored.
+  compile, more than four steps that are alike, as Glow's are, become one loop.
+  The tape must be in the same `tf.function` as the flow, as it is in `fit`; to
+  a tape outside of it the activations look stored.
 
   #### References
 

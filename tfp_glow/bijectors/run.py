@@ -1,8 +1,9 @@
 """Layers in a row that keep an event's shape, evaluated as one.
 
-What depends on weights alone is computed for all alike layers together. With
-`memory='recompute'` what the gradient needs of a layer is rebuilt from the
-layer's output, so the row stores its last output and nothing else.
+What depends on weights alone is computed for all alike layers together, or,
+in a loop, for one at a time. With `memory='recompute'` what the gradient needs
+of a layer is rebuilt from the layer's output, so the row stores its last output
+and nothing else.
 """
 
 import contextlib
