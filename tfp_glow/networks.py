@@ -659,21 +659,28 @@ class ResidualNetwork(keras.layers.Layer):
       parts = [x, -x, self._mask(x)]
     h = tf.nn.relu(tf.concat(parts, axis=-1))
     h = self.conv_in(append_channels(h, condition, condition_2))
-    *blocks, last_block = self.blocks
-    *skips, last_skip = [
-        conv.normalised() for conv in (self.skip_in, *self.skips)]
-    # What the last block gives goes into the last skip and nowhere else, and
-    # both are linear: one convolution of the block, one of its input.
-    skips[-1] = [a + b for a, b in zip(skips[-1], last_skip)]
+    *skips, last = frozen.once((id(self),), self._summed_convolutions)
     total = _convolve(h, *skips[0])
-    for block, skip in zip(blocks, skips[1:]):
+    for block, skip in zip(self.blocks, skips[1:]):
       h = block(h, training=training)
       total += _convolve(h, *skip)
-    total += _convolve(last_block.inner(h, training), *(
-        tf.tensordot(weights, last_skip[0][0, 0], 1)
-        for weights in last_block.conv_out.normalised()))
+    total += _convolve(self.blocks[-1].inner(h, training), *last)
     total = self.norm_out(total, training=training)
     return self.conv_out(tf.nn.relu(total))
+
+  def _summed_convolutions(self):
+    """Kernel and bias of each convolution that adds to the sum.
+
+    What the last block gives goes into the last skip and nowhere else, and both
+    are linear: one convolution of the block, and one of its input, which joins
+    the skip before.
+    """
+    *skips, last_skip = [
+        conv.normalised() for conv in (self.skip_in, *self.skips)]
+    skips[-1] = [a + b for a, b in zip(skips[-1], last_skip)]
+    last_block = self.blocks[-1].conv_out.normalised()
+    return [*skips, [tf.tensordot(weights, _matrix(last_skip[0]), 1)
+                     for weights in last_block]]
 
   def _mask(self, x):
     """`[N, H, W, 1]`, 1 where a pixel is kept and 0 elsewhere."""
@@ -844,8 +851,13 @@ def _convolve(inputs, kernel, bias):
     return _plus(tf.nn.conv2d(inputs, kernel, 1, 'SAME'), bias)
   # XLA transposes both operands of a convolution's gradient, not a product's.
   rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
-  outputs = _plus(tf.matmul(rows, kernel[0, 0]), bias)
+  outputs = _plus(tf.matmul(rows, _matrix(kernel)), bias)
   return tf.reshape(outputs, [-1, *_image_size(inputs), outputs.shape[-1]])
+
+
+def _matrix(kernel):
+  """`[C, F]` of a kernel `[1, 1, C, F]`."""
+  return tf.reshape(kernel, kernel.shape[2:])
 
 
 def _plus(outputs, bias):
