@@ -5,8 +5,9 @@ python -m benchmarks.start [--quick] [--rounds 15] [--json FILE] [--plots DIR]
 ```
 
 `log_prob` of the Glow of the paper's CIFAR-10 run (3 levels, 32 steps; width
-64) is traced and run for the first time, and the library imported, each time
-in a process of its own. `--plots` draws the time over depth.
+64), and its train step with `memory='recompute'` and `'store'`, are traced and
+run for the first time, and the library imported, each time in a process of its
+own. `--plots` draws the time over depth.
 """
 
 import importlib
@@ -31,11 +32,27 @@ def first_log_prob(side, num_steps, width, batch_size):
   """
   from benchmarks import steps
 
-  # Another function first: what TensorFlow loads on first use is not ours.
-  steps.log_prob(getattr(steps, side)(1, 8), 2)()
-  run = steps.log_prob(getattr(steps, side)(num_steps, width), batch_size)
+  make = getattr(steps, side)
+  return _seconds_of_second(
+      steps.log_prob(make(1, 8), 2),
+      steps.log_prob(make(num_steps, width), batch_size))
+
+
+def first_train_step(memory, num_steps, width, batch_size):
+  """The same of a train step; `memory` is `'store'` or `'recompute'`."""
+  from benchmarks import steps
+
+  return _seconds_of_second(
+      steps.train_step(steps.our_glow(1, 8, memory), 2),
+      steps.train_step(
+          steps.our_glow(num_steps, width, memory), batch_size))
+
+
+def _seconds_of_second(first, second):
+  # Something else first: what TensorFlow loads on first use is not ours.
+  first()
   start = time.perf_counter()
-  run()
+  second()
   return time.perf_counter() - start
 
 
@@ -53,14 +70,23 @@ def measure(quick, rounds, normflows=None):
   rounds = max(1, rounds // 5)
   width, batch = (8, 2) if quick else (64, 32)
   depths = (1, 2) if quick else (2, 8, 32)
+
+  def in_turn(function, sides, depth):
+    return [[pairs.in_fresh_process(
+        'benchmarks.start', function, side, depth, width, batch)
+             for side in sides] for _ in range(rounds)]
+
   for depth in depths:
     yield pairs.row(
-        f'trace and first log_prob, {depth} steps', 'tfb.Glow', [
-            [pairs.in_fresh_process(
-                'benchmarks.start', 'first_log_prob', side, depth, width,
-                batch) for side in ('our_glow', 'tfb_glow')]
-            for _ in range(rounds)],
+        f'trace and first log_prob, {depth} steps', 'tfb.Glow',
+        in_turn('first_log_prob', ('our_glow', 'tfb_glow'), depth),
         unit='s', goal=.25 if depth == 32 else None)
+  # Looped over, and not.
+  yield pairs.row(
+      f'trace, first train step, {depths[-1]} steps',
+      f'stored, {depths[-1]} steps',
+      in_turn('first_train_step', ('recompute', 'store'), depths[-1]),
+      unit='s')
   tfp = ['tensorflow_probability.python.bijectors',
          'tensorflow_probability.python.distributions']
   yield pairs.row('import tfp_glow', 'TFP, bijectors and distributions', [

@@ -14,7 +14,7 @@ import benchmarks.__main__ as everything
 @pytest.mark.parametrize('group,num_rows', [
     (sampling, 1), pytest.param(train_step, 4, marks=pytest.mark.slow),
     pytest.param(serving, 6, marks=pytest.mark.slow),
-    pytest.param(start, 3, marks=pytest.mark.slow),
+    pytest.param(start, 4, marks=pytest.mark.slow),
     pytest.param(memory, 5, marks=pytest.mark.slow)])
 def test_a_group_measures_its_rows(group, num_rows):
   rows = list(group.measure(quick=True, rounds=1))
