@@ -14,6 +14,7 @@ import tensorflow as tf
 from tests import contract
 import tfp_glow as tg
 from tfp_glow import moments
+from tfp_glow import networks
 from tfp_glow.bijectors import run
 
 LAYERS = [
@@ -129,6 +130,31 @@ def test_float32_gradients_agree_over_32_steps():
     results.append(tf.function(
         functools.partial(likelihood_gradients, flow, y), autograph=False)())
   assert_close(results[1], results[0], 1e-5)
+
+
+@pytest.mark.parametrize('scale,kept', [
+    ('tanh', ['first']), ('sigmoid', ['first', 'second'])])
+def test_couplings_that_differ_in_more_than_weights_are_told_apart(
+    scale, kept):
+  """A scale that has a variable, and halves that alternate."""
+  y = tf.random.stateless_normal([2, 4, 4, 4], [0, 0], dtype=tf.float64)
+  results = []
+  for memory in run.MEMORY:
+    couplings = []
+    for k in range(2 * (run.MOST_UNROLLED + 1)):
+      network = networks.GlowNetwork(
+          4, 4, interleaved=True, seed=k, dtype='float64')
+      network.build((None, 4, 4, 2))
+      couplings.append(tg.bijectors.AffineCoupling(
+          network, tg.bijectors.ChannelHalves(kept[k % len(kept)]), scale,
+          initial_rescale=.5, dtype=tf.float64))
+    chain = tg.bijectors.Chain(couplings, memory)
+    generator = np.random.default_rng(0)
+    for variable in chain.trainable_variables:
+      variable.assign_add(.1 * generator.standard_normal(variable.shape))
+    results.append(tf.function(
+        functools.partial(gradients, chain, y), autograph=False)())
+  assert_close(results[1], results[0], 1e-9)
 
 
 def likelihood_gradients(flow, y):

@@ -45,3 +45,11 @@ def test_event_shapes_are_known_without_data():
       squeeze.inverse_event_shape_tensor([4, 6, 3]), [2, 3, 12])
   np.testing.assert_array_equal(
       squeeze.forward_event_shape_tensor([2, 3, 12]), [4, 6, 3])
+
+
+def test_a_chain_tells_event_shapes_in_graphs_too():
+  chain = tg.bijectors.Chain(
+      [tg.bijectors.Squeeze(), tg.bijectors.ActNorm(12),
+       tg.bijectors.Squeeze()])
+  assert list(chain.inverse_event_shape_tensor([4, 8, 3])) == [1, 2, 48]
+  assert list(chain.forward_event_shape_tensor([1, 2, 48])) == [4, 8, 3]
