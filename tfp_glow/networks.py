@@ -406,6 +406,7 @@ class WeightNormConv2D(keras.layers.Layer):
     return kernel, _value(self.bias) if self.use_bias else None
 
   def _normalised_kernel(self):
+    # `tf.math.l2_normalize` and the magnitude would be two passes over it.
     kernel = _value(self.kernel)
     scale = tf.math.rsqrt(tf.maximum(
         tf.reduce_sum(tf.square(kernel), axis=[0, 1, 2]), 1e-12))

@@ -43,6 +43,14 @@ def gradients(bijector, value, sources=(), inverse=True, **conditions):
                                unconnected_gradients='zero')]
 
 
+def move(variables, deviation):
+  """Takes variables from where they start, the same way every time."""
+  generator = np.random.default_rng(0)
+  for variable in variables:
+    variable.assign_add(
+        deviation * generator.standard_normal(variable.shape))
+
+
 def assert_close(got, want, rtol):
   """All of them at once: some gradients are zero but for rounding."""
   got, want = ([np.asarray(v, np.float64).ravel() for v in values]
@@ -89,9 +97,7 @@ SYSTEMS = {
 
 def make_system(name, dtype, memory):
   flow = SYSTEMS[name][0](dtype=dtype, memory=memory)
-  generator = np.random.default_rng(0)
-  for variable in flow.trainable_variables:
-    variable.assign_add(.1 * generator.standard_normal(variable.shape))
+  move(flow.trainable_variables, .1)
   conditions = {
       k: v if isinstance(v, bool) else
       tf.constant(v, tf.int32 if k == 'label' else dtype)
@@ -124,9 +130,7 @@ def test_float32_gradients_agree_over_32_steps():
                    seed=0)
     y = tf.random.stateless_uniform([8, 4, 4, 2], [0, 0]) - .5
     flow.initialize(y)
-    generator = np.random.default_rng(0)
-    for variable in flow.trainable_variables:
-      variable.assign_add(.01 * generator.standard_normal(variable.shape))
+    move(flow.trainable_variables, .01)
     results.append(tf.function(
         functools.partial(likelihood_gradients, flow, y), autograph=False)())
   assert_close(results[1], results[0], 1e-5)
@@ -149,9 +153,7 @@ def test_couplings_that_differ_in_more_than_weights_are_told_apart(
           network, tg.bijectors.ChannelHalves(kept[k % len(kept)]), scale,
           initial_rescale=.5, dtype=tf.float64))
     chain = tg.bijectors.Chain(couplings, memory)
-    generator = np.random.default_rng(0)
-    for variable in chain.trainable_variables:
-      variable.assign_add(.1 * generator.standard_normal(variable.shape))
+    move(chain.trainable_variables, .1)
     results.append(tf.function(
         functools.partial(gradients, chain, y), autograph=False)())
   assert_close(results[1], results[0], 1e-9)
@@ -312,10 +314,7 @@ def test_alike_layers_are_folded_together_and_others_apart():
     layers += [tg.ActNorm(4), tg.InvertibleConv(4, seed=width),
                tg.AffineCoupling(network)]
   layers += [tg.InvertibleConv(4, seed=1), tg.ActNorm(4)]
-  generator = np.random.default_rng(0)
-  for layer in layers:
-    for variable in layer.trainable_variables:
-      variable.assign_add(.1 * generator.standard_normal(variable.shape))
+  move([v for layer in layers for v in layer.trainable_variables], .1)
   y = contract.data('actnorm', tf.float32, [3])
   y = tf.concat([y, y + 1.], axis=-1)
   chain = tg.Chain(layers)

@@ -40,9 +40,9 @@ class Signatures:
   """The served functions of a model.
 
   Flow and inverse are traced once each; every signature calls them, and reads
-  what was made of weights: nothing that depends on them alone is computed by a
-  request. Methods have the names of the signatures that they are, and take
-  their inputs once these have been checked.
+  kernels, matrices and inverses as they were made of weights, once. Methods
+  have the names of the signatures that they are, and take their inputs once
+  these have been checked.
   """
 
   def __init__(self, model, directions):
