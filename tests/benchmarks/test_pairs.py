@@ -41,6 +41,7 @@ def test_tables_in_the_documents_are_of_the_file_of_figures():
       pairs.read_json(folder / 'docs' / 'speed' / 'figures.json')).splitlines()
   for name, count in (('README.md', 13), ('docs/speed.md', len(lines) - 2)):
     text = (folder / name).read_text('utf-8')
+    assert text.count(lines[0]) == 1
     start = text.index(lines[0])
     table = text[start:text.index('\n\n', start)].splitlines()
     assert table[:2] == lines[:2]
