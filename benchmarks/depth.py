@@ -32,8 +32,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow import glow
 from tfp_glow import model as model_lib
+from tfp_glow.flows import glow
 
 VARIANTS = (('conv1x1', 'affine'), ('lu', 'affine'),
             ('conv1x1', 'additive'), ('lu', 'additive'))

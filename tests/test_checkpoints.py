@@ -281,7 +281,7 @@ def test_nothing_is_half_loaded(monkeypatch):
       built.append((self, [v.numpy() for v in self.variables]))
 
   weights = misfits()[0]
-  monkeypatch.setattr(checkpoints.glow_lib, 'Glow', Recorded)
+  monkeypatch.setattr(checkpoints.glow.glow_lib, 'Glow', Recorded)
   with pytest.raises(ValueError):
     tfp_glow.load_openai_glow(weights, SHAPE)
   (flow, before), = built

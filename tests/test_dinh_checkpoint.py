@@ -141,7 +141,7 @@ def test_nothing_is_half_loaded(weights, monkeypatch):
       super().__init__(*args, **kwargs)
       built.append((self, [v.numpy() for v in self.variables]))
 
-  monkeypatch.setattr(checkpoints.real_nvp_lib, 'RealNVP', Recorded)
+  monkeypatch.setattr(checkpoints.real_nvp.real_nvp_lib, 'RealNVP', Recorded)
   del weights['model/scale_1/coupling_3/bn_out/mean']
   with pytest.raises(ValueError):
     tg.load_dinh_real_nvp(weights, SHAPE)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_glow import moments
 from tfp_glow import networks
+from tfp_glow import normalization
 
 X = np.random.default_rng(0).standard_normal((5, 6, 4, 3))
 
@@ -96,7 +96,7 @@ def test_residual_network_is_that_of_the_program(kept, blocks, training):
       network(x, training=training), want, atol=1e-12)
   if training:
     assert len(moved) == 2 * (2 + 2 * blocks)
-    with moments.updating_running_averages():
+    with normalization.updating_running_averages():
       network(x, training=True)
     for variable, value in moved:
       np.testing.assert_allclose(variable, value, atol=1e-12)
@@ -144,7 +144,7 @@ def test_moments_move_in_training_in_the_context_only():
       norm(x, training=True), want + [1., 2., 3.], atol=1e-12)
   assert not norm.running_mean.numpy().any()
   assert (norm.running_variance.numpy() == 1.).all()
-  with moments.updating_running_averages():
+  with normalization.updating_running_averages():
     norm(x)
     assert not norm.running_mean.numpy().any()
     norm(x, training=True)
@@ -159,14 +159,14 @@ def test_moments_move_in_training_in_the_context_only():
 
 
 def test_the_context_ends_where_it_ends():
-  assert not moments.is_updating()
+  assert not normalization.is_updating()
   with pytest.raises(RuntimeError, match='stop'):
-    with moments.updating_running_averages():
-      with moments.updating_running_averages():
-        assert moments.is_updating()
-      assert moments.is_updating()
+    with normalization.updating_running_averages():
+      with normalization.updating_running_averages():
+        assert normalization.is_updating()
+      assert normalization.is_updating()
       raise RuntimeError('stop')
-  assert not moments.is_updating()
+  assert not normalization.is_updating()
 
 
 def test_work_on_weights_is_done_in_their_precision():

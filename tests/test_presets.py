@@ -6,7 +6,7 @@ import math
 import pytest
 
 import tfp_glow
-from tfp_glow import presets
+from tfp_glow.flows import presets
 
 PUBLISHED = {
     'glow_cifar10': 3.35, 'glow_imagenet_32': 4.09, 'glow_imagenet_64': 3.81,

@@ -9,7 +9,6 @@ import tensorflow_probability
 
 from tfp_glow import bijectors
 from tfp_glow import networks
-from tfp_glow import presets
 from tfp_glow.bijectors import ActNorm
 from tfp_glow.bijectors import AdditiveCoupling
 from tfp_glow.bijectors import AffineCoupling
@@ -29,15 +28,16 @@ from tfp_glow.bijectors import TopPrior
 from tfp_glow.checkpoints import load_dinh_real_nvp
 from tfp_glow.checkpoints import load_openai_glow
 from tfp_glow.checkpoints import save_openai_glow
-from tfp_glow.glow import Glow
+from tfp_glow.flows import presets
+from tfp_glow.flows.glow import Glow
+from tfp_glow.flows.nice import NICE
+from tfp_glow.flows.real_nvp import RealNVP
 from tfp_glow.latent import attribute_direction
 from tfp_glow.latent import interpolate
 from tfp_glow.latent import manifold
 from tfp_glow.latent import manipulate
 from tfp_glow.latent import resample_levels
 from tfp_glow.model import FlowModel
-from tfp_glow.nice import NICE
-from tfp_glow.real_nvp import RealNVP
-from tfp_glow.reconstruction import ReconstructionCheck
+from tfp_glow.reconstruction_check import ReconstructionCheck
 from tfp_glow.serving import export_saved_model
 from tfp_glow.version import __version__

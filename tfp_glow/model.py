@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow import moments
+from tfp_glow import normalization
 from tfp_glow import replicas
 from tfp_glow.bijectors import chain
 from tfp_glow.bijectors import conditioner
@@ -261,7 +261,7 @@ class FlowModel(keras.Model):
     weights = self.trainable_weights
     averages = self._distribution.non_trainable_variables
     averages_before = [tf.identity(average) for average in averages]
-    with moments.updating_running_averages(), tf.GradientTape() as tape:
+    with normalization.updating_running_averages(), tf.GradientTape() as tape:
       outputs = self(inputs, training=True)
       loss = self.compute_loss(x=inputs, y_pred=outputs)
       scaled_loss = self.optimizer.scale_loss(loss)

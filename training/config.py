@@ -10,7 +10,7 @@ import math
 import ml_collections
 from ml_collections import config_dict
 
-from tfp_glow import presets
+from tfp_glow.flows import presets
 from training import data
 
 _MODELS = {

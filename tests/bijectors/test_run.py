@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from tests import contract
 import tfp_glow as tg
-from tfp_glow import moments
 from tfp_glow import networks
+from tfp_glow import normalization
 from tfp_glow.bijectors import run
 
 LAYERS = [
@@ -299,7 +299,7 @@ def test_running_averages_move_once_a_step():
   flow, y, _ = make_system('real_nvp', tf.float32, 'store')
   other, _, _ = make_system('real_nvp', tf.float32, 'recompute')
   for system in (flow, other):
-    with moments.updating_running_averages():
+    with normalization.updating_running_averages():
       gradients(system, y, training=True)
   for one, two in zip(flow.non_trainable_variables,
                       other.non_trainable_variables):

@@ -9,7 +9,7 @@ import sys
 import keras
 import pytest
 
-from tfp_glow import presets
+from tfp_glow.flows import presets
 from training import config
 from training import models
 

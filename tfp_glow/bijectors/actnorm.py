@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfp_glow import moments
+from tfp_glow import normalization
 from tfp_glow.bijectors import channel_affine
 
 
@@ -66,18 +66,18 @@ class ActNorm(channel_affine.ChannelAffine):
 
   @staticmethod
   def inverse_map(shift, log_scale):
-    log_scale *= moments.LOG_SCALE_FACTOR
+    log_scale *= normalization.LOG_SCALE_FACTOR
     scale = tf.exp(log_scale)
     return scale, shift * scale, tf.reduce_sum(log_scale, axis=-1)
 
   @staticmethod
   def forward_map(shift, log_scale):
-    log_scale *= -moments.LOG_SCALE_FACTOR
+    log_scale *= -normalization.LOG_SCALE_FACTOR
     return tf.exp(log_scale), -shift, tf.reduce_sum(log_scale, axis=-1)
 
   def _initialize(self, y):
     channel_affine.check_channels([self], y, 'y')
-    shift, log_scale = moments.standardising_shift_and_log_scale(y)
+    shift, log_scale = normalization.standardising_shift_and_log_scale(y)
     self.shift.assign(shift)
     self.log_scale.assign(log_scale)
     return self._inverse_and_log_det(y)[0]

@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from tfp_glow import moments
+from tfp_glow import normalization
 from tfp_glow.bijectors import channel_affine
 from tfp_glow.bijectors import flow_bijector
 
-EPSILON = moments.EPSILON
-MOMENTUM = moments.MOMENTUM
-updating_running_averages = moments.updating_running_averages
+EPSILON = normalization.EPSILON
+MOMENTUM = normalization.MOMENTUM
+updating_running_averages = normalization.updating_running_averages
 
 
 class RunningMoments(tf.Module):
@@ -26,7 +26,7 @@ class RunningMoments(tf.Module):
 
   def __call__(self, values, training):
     """Returns mean and variance, `[C]` each, to normalise `values` with."""
-    return moments.batch_or_running(
+    return normalization.batch_or_running(
         values, self.mean, self.variance, self.momentum, training)
 
 

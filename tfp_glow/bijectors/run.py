@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
 from tfp_glow import frozen
-from tfp_glow import moments
+from tfp_glow import normalization
 from tfp_glow.bijectors import batch_norm
 from tfp_glow.bijectors import channel_affine
 from tfp_glow.bijectors import coupling
@@ -182,7 +182,8 @@ class Run:
       # Otherwise all inputs are rebuilt first, and what they need is kept.
       output = _after(done, output)
       flat = tf.nest.flatten(weights[step])
-      with tf.GradientTape() as tape, moments.updating_running_averages(False):
+      with tf.GradientTape() as tape, (
+          normalization.updating_running_averages(False)):
         tape.watch([*flat, *tensors])
         output, parts, again, log_det = step.again(
             tape, output, weights[step], back[step], kept_by_step)

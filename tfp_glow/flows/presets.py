@@ -51,9 +51,9 @@ import dataclasses
 import difflib
 import math
 
-from tfp_glow import glow
 from tfp_glow import model as model_lib
-from tfp_glow import real_nvp
+from tfp_glow.flows import glow
+from tfp_glow.flows import real_nvp
 
 _GLOW_README = 'README of openai/glow'
 _GLOW_PAPER = 'Kingma and Dhariwal 2018'

@@ -3,15 +3,15 @@
 import keras
 import tensorflow as tf
 
-from tfp_glow import flow
 from tfp_glow import networks
 from tfp_glow.bijectors import coupling
 from tfp_glow.bijectors import masks
 from tfp_glow.bijectors import scale
+from tfp_glow.flows import multiscale_flow
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class NICE(flow.FlowSystem):
+class NICE(multiscale_flow.MultiscaleFlow):
   """NICE: additive couplings, then one scale for each component.
 
   ```none
@@ -70,19 +70,19 @@ class NICE(flow.FlowSystem):
     config = {k: v for k, v in locals().items()
               if k not in ('self', '__class__')}
     config['dtype'] = tf.as_dtype(dtype).name
-    flow.checked_positive(
+    multiscale_flow.checked_positive(
         event_size=event_size, couplings=couplings,
         hidden_layers=hidden_layers, width=width)
     if context_size is not None:
-      flow.checked_positive(context_size=context_size)
+      multiscale_flow.checked_positive(context_size=context_size)
     if event_size % 2:
       raise ValueError(
           f'`event_size` is {event_size}, but an even number is needed: half '
           'of the components conditions the other.')
 
     dtype = tf.as_dtype(dtype)
-    policy = flow.network_policy(dtype)
-    seeds = flow.seeds(seed)
+    policy = multiscale_flow.network_policy(dtype)
+    seeds = multiscale_flow.seeds(seed)
     half = event_size // 2
     conditions = [] if context_size is None else [(None, context_size)]
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfp_glow.bijectors import chain
 
 
-class FlowSystem(chain.Chain):
+class MultiscaleFlow(chain.Chain):
   """A chain from one flat latent to the data.
 
   A flat latent `[..., D]` is the concatenation of each level's standardised

@@ -8,21 +8,21 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow import flow
 from tfp_glow import networks
 from tfp_glow.bijectors import batch_norm
 from tfp_glow.bijectors import chain
+from tfp_glow.bijectors import channel_permutation
 from tfp_glow.bijectors import coupling
 from tfp_glow.bijectors import factor_out
 from tfp_glow.bijectors import masks
-from tfp_glow.bijectors import permutation
 from tfp_glow.bijectors import squeeze
+from tfp_glow.flows import multiscale_flow
 
 tfb = tfp.bijectors
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class RealNVP(flow.FlowSystem):
+class RealNVP(multiscale_flow.MultiscaleFlow):
   """RealNVP, exactly as its authors' program computes it.
 
   ```none
@@ -92,19 +92,19 @@ class RealNVP(flow.FlowSystem):
     config = {k: v for k, v in locals().items()
               if k not in ('self', '__class__')}
     config['dtype'] = tf.as_dtype(dtype).name
-    flow.checked_positive(
+    multiscale_flow.checked_positive(
         scales=scales, width=width, residual_blocks=residual_blocks)
     for argument, size in (('feature_map_channels', feature_map_channels),
                            ('context_size', context_size)):
       if size is not None:
-        flow.checked_positive(**{argument: size})
-    self._image_shape = flow.checked_image_shape(
+        multiscale_flow.checked_positive(**{argument: size})
+    self._image_shape = multiscale_flow.checked_image_shape(
         image_shape, 2**(scales - 1))
     config['image_shape'] = self._image_shape
 
     dtype = tf.as_dtype(dtype)
-    policy = flow.network_policy(dtype)
-    seeds = flow.seeds(seed)
+    policy = multiscale_flow.network_policy(dtype)
+    seeds = multiscale_flow.seeds(seed)
 
     def couplings(shape, width, squeezes, *kept_by_each):
       """Couplings in turn, each with its batch normalisation (3.4, 3.7)."""
@@ -152,7 +152,7 @@ class RealNVP(flow.FlowSystem):
           *couplings(shape, width, scale, even, odd, even),
           squeeze.Squeeze(dtype=dtype),
           *couplings(squeezed, 2 * width, scale + 1, first, second, first),
-          permutation.ChannelPermutation(_alternating(c), dtype=dtype),
+          channel_permutation.ChannelPermutation(_alternating(c), dtype=dtype),
           factor_out.FactorOut(chain.Chain(
               from_scale(scale + 1, half, 2 * width), memory,
               name=f'scale_{scale + 1}'), dtype=dtype),

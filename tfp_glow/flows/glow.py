@@ -6,17 +6,17 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow import flow
 from tfp_glow import networks
 from tfp_glow.bijectors import actnorm
 from tfp_glow.bijectors import chain
+from tfp_glow.bijectors import channel_permutation
 from tfp_glow.bijectors import conditioner
 from tfp_glow.bijectors import coupling as coupling_lib
 from tfp_glow.bijectors import factor_out
 from tfp_glow.bijectors import invertible_conv
-from tfp_glow.bijectors import permutation as permutation_lib
-from tfp_glow.bijectors import prior
 from tfp_glow.bijectors import squeeze
+from tfp_glow.bijectors import top_prior as top_prior_lib
+from tfp_glow.flows import multiscale_flow
 
 tfb = tfp.bijectors
 
@@ -24,14 +24,14 @@ COUPLINGS = ('affine', 'additive')
 PERMUTATIONS = {
     'conv1x1': invertible_conv.InvertibleConv,
     'lu': invertible_conv.InvertibleConvLU,
-    'shuffle': permutation_lib.ChannelPermutation.shuffle,
+    'shuffle': channel_permutation.ChannelPermutation.shuffle,
     'reverse': lambda channels, seed, dtype: (
-        permutation_lib.ChannelPermutation.reverse(channels, dtype=dtype)),
+        channel_permutation.ChannelPermutation.reverse(channels, dtype=dtype)),
 }
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class Glow(flow.FlowSystem):
+class Glow(multiscale_flow.MultiscaleFlow):
   """Glow, exactly as its authors' program computes it.
 
   ```none
@@ -110,7 +110,7 @@ class Glow(flow.FlowSystem):
     config = {k: v for k, v in locals().items()
               if k not in ('self', '__class__')}
     config['dtype'] = tf.as_dtype(dtype).name
-    flow.checked_positive(levels=levels, steps=steps, width=width)
+    multiscale_flow.checked_positive(levels=levels, steps=steps, width=width)
     for argument, value, choices in (
         ('coupling', coupling, COUPLINGS),
         ('permutation', permutation, tuple(PERMUTATIONS))):
@@ -121,18 +121,18 @@ class Glow(flow.FlowSystem):
                            ('feature_map_channels', feature_map_channels),
                            ('context_size', context_size)):
       if size is not None:
-        flow.checked_positive(**{argument: size})
+        multiscale_flow.checked_positive(**{argument: size})
     if classifier and num_classes is None:
       raise ValueError('`classifier=True` needs `num_classes`.')
-    height, width_, channels = flow.checked_image_shape(
+    height, width_, channels = multiscale_flow.checked_image_shape(
         image_shape, 2**levels)
     config['image_shape'] = (height, width_, channels)
     self._image_shape = (height, width_, channels)
     self._num_classes = num_classes
 
     dtype = tf.as_dtype(dtype)
-    policy = flow.network_policy(dtype)
-    seeds = flow.seeds(seed)
+    policy = multiscale_flow.network_policy(dtype)
+    seeds = multiscale_flow.seeds(seed)
     shapes, latent_shapes = [], []
     for level in range(levels):
       height, width_, channels = height // 2, width_ // 2, channels * 4
@@ -181,8 +181,9 @@ class Glow(flow.FlowSystem):
         class_network = networks.ClassEmbedding(
             num_classes, 2 * c, dtype=dtype.name)
         class_network.build((None,))
-      return prior.TopPrior(network, class_network, num_classes, dtype=dtype,
-                            validate_args=validate_args)
+      return top_prior_lib.TopPrior(
+          network, class_network, num_classes, dtype=dtype,
+          validate_args=validate_args)
 
     classifier_network = None
     if classifier:
