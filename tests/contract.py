@@ -110,6 +110,7 @@ CASES = {
     'squeeze_alternating': Case(
         lambda d: tg.Squeeze('alternating', dtype=d), _IMAGE, {}),
     'affine_sigmoid': Case(affine(), _IMAGE, {}),
+    'affine_bounded': Case(affine(scale='bounded'), _IMAGE, {}),
     'affine_exp': Case(
         affine(scale='exp', mask=tg.ChannelHalves('second')), _IMAGE, {}),
     'affine_tanh_checkerboard': Case(

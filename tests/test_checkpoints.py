@@ -307,4 +307,7 @@ def test_a_condition_that_the_program_lacks_is_not_saved(tmp_path):
   flow = make('conv1x1', context_size=3)
   with pytest.raises(ValueError, match='context_size=3'):
     tfp_glow.save_openai_glow(flow, tmp_path / 'model.ckpt')
+  flow = make('conv1x1', scale='bounded')
+  with pytest.raises(ValueError, match="scale='bounded'"):
+    tfp_glow.save_openai_glow(flow, tmp_path / 'model.ckpt')
   assert list(tmp_path.iterdir()) == []

@@ -1,12 +1,22 @@
 """Affine and additive coupling layers."""
 
+import math
+
 import tensorflow as tf
 
 from tfp_glow.bijectors import conditioner as conditioner_lib
 from tfp_glow.bijectors import flow_bijector
 from tfp_glow.bijectors import masks
 
-SCALES = ('sigmoid', 'exp', 'tanh')
+# log scale(h) of each scale, where `rescale` is a variable of 'tanh' alone.
+_LOG_SCALES = {
+    'sigmoid': lambda h, rescale: tf.math.log_sigmoid(h + 2.),
+    'bounded': lambda h, rescale: tf.math.log1p(tf.sigmoid(h + 2.)) - _LOG_2,
+    'exp': lambda h, rescale: h,
+    'tanh': lambda h, rescale: rescale * tf.tanh(h),
+}
+_LOG_2 = math.log(2.)
+SCALES = tuple(_LOG_SCALES)
 
 
 class Coupling(flow_bijector.FlowBijector):
@@ -147,9 +157,13 @@ class AffineCoupling(Coupling):
 
   ```none
   'sigmoid':  sigmoid(h + 2)                     (Glow)
+  'bounded':  1/2 + sigmoid(h + 2) / 2
   'exp':      exp(h)
   'tanh':     exp(rescale * tanh(h))             (RealNVP; `rescale` is learned)
   ```
+
+  With `'bounded'` sampling divides by at least 1/2, so that a sample cannot
+  explode in one coupling, however far from the training data it is ([2]).
 
   #### Examples
 
@@ -164,6 +178,8 @@ class AffineCoupling(Coupling):
 
   [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
        2016. Equations 4 to 8. https://arxiv.org/abs/1605.08803
+  [2]: Behrmann et al. Understanding and Mitigating Exploding Inverses in
+       Invertible Neural Networks. 2021. https://arxiv.org/abs/2006.09347
   """
 
   _num_parameters = 2
@@ -181,7 +197,7 @@ class AffineCoupling(Coupling):
         layer or model, a `tf.Module`, or a function.
       mask: `ChannelHalves`, `Checkerboard` or `EvenOdd`: what is kept.
         Default value: `None`, `ChannelHalves('first')`.
-      scale: Python `str`, `'sigmoid'`, `'exp'` or `'tanh'`.
+      scale: Python `str`, `'sigmoid'`, `'bounded'`, `'exp'` or `'tanh'`.
         Default value: `'sigmoid'`.
       initial_rescale: Python `float`, where `rescale` of `'tanh'` starts.
         Default value: `0.`, no scaling.
@@ -193,7 +209,7 @@ class AffineCoupling(Coupling):
       name: Python `str`. Default value: `'affine_coupling'`.
 
     Raises:
-      ValueError: If `scale` is none of the three.
+      ValueError: If `scale` is none of the four.
       TypeError: If `conditioner` cannot be called.
     """
     if scale not in SCALES:
@@ -201,6 +217,7 @@ class AffineCoupling(Coupling):
     super().__init__(
         conditioner, mask, event_ndims, dtype, validate_args, name)
     self._scale = scale
+    self.rescale = None
     if scale == 'tanh':
       self.rescale = tf.Variable(initial_rescale, dtype=dtype, name='rescale')
 
@@ -211,12 +228,7 @@ class AffineCoupling(Coupling):
 
   def _shift_and_log_scale(self, parameters):
     shift, h = tf.split(parameters, 2, axis=-1)
-    if self.scale == 'sigmoid':
-      log_scale = tf.math.log_sigmoid(h + 2.)
-    elif self.scale == 'exp':
-      log_scale = h
-    else:
-      log_scale = self.rescale * tf.tanh(h)
+    log_scale = _LOG_SCALES[self.scale](h, self.rescale)
     return self._mask.blank(shift), self._mask.blank(log_scale)
 
   def _sum(self, log_scale):

@@ -76,6 +76,10 @@ def check_system(flow, system):
       raise ValueError(
           f'`flow` was built with {argument}={config[argument]}, which the '
           "paper's program does not know.")
+  if config.get('scale', 'sigmoid') != 'sigmoid':
+    raise ValueError(
+        f"`flow` was built with scale={config['scale']!r}, which the paper's "
+        "program does not know: its couplings' scale is 'sigmoid'.")
 
 
 class Shapes:

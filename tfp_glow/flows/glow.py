@@ -21,6 +21,7 @@ from tfp_glow.flows import multiscale_flow
 tfb = tfp.bijectors
 
 COUPLINGS = ('affine', 'additive')
+SCALES = ('sigmoid', 'bounded')
 PERMUTATIONS = {
     'conv1x1': invertible_conv.InvertibleConv,
     'lu': invertible_conv.InvertibleConvLU,
@@ -63,8 +64,8 @@ class Glow(multiscale_flow.MultiscaleFlow):
   def __init__(self, image_shape, levels=3, steps=32, width=512,
                coupling='affine', permutation='conv1x1', learn_top=True,
                num_classes=None, classifier=False, feature_map_channels=None,
-               context_size=None, memory='store', seed=None, dtype=tf.float32,
-               validate_args=False, name='glow'):
+               context_size=None, scale='sigmoid', memory='store', seed=None,
+               dtype=tf.float32, validate_args=False, name='glow'):
     """Builds the flow with random weights; see `initialize`.
 
     Args:
@@ -90,6 +91,9 @@ class Glow(multiscale_flow.MultiscaleFlow):
       context_size: Python `int` or `None`. If given, every call takes
         `context=`, `[..., context_size]`, which every coupling sees.
         Default value: `None`.
+      scale: Python `str`, of affine couplings: `'sigmoid'`, the paper's, or
+        `'bounded'`, with which samples do not break down; see
+        `AffineCoupling`. Default value: `'sigmoid'`.
       memory: Python `str`, what the gradient keeps. `'store'` is every
         activation; `'recompute'` one image for each level, from which the
         rest is computed again, at the price of one more evaluation of each
@@ -113,6 +117,7 @@ class Glow(multiscale_flow.MultiscaleFlow):
     multiscale_flow.checked_positive(levels=levels, steps=steps, width=width)
     for argument, value, choices in (
         ('coupling', coupling, COUPLINGS),
+        ('scale', scale, SCALES),
         ('permutation', permutation, tuple(PERMUTATIONS))):
       if value not in choices:
         raise ValueError(
@@ -155,12 +160,13 @@ class Glow(multiscale_flow.MultiscaleFlow):
       if context_size is not None:
         conditions.append((None, context_size))
       network.build((None, h, w, c // 2), *conditions)
-      make = (coupling_lib.AffineCoupling if affine else
-              coupling_lib.AdditiveCoupling)
+      changed = (coupling_lib.AffineCoupling(network, scale=scale, dtype=dtype)
+                 if affine else
+                 coupling_lib.AdditiveCoupling(network, dtype=dtype))
       return [
           actnorm.ActNorm(c, dtype=dtype),
           PERMUTATIONS[permutation](c, seed=next(seeds), dtype=dtype),
-          make(network, dtype=dtype),
+          changed,
       ]
 
     def split_prior(shape):
