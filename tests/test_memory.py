@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow as tg
-from tfp_glow.bijectors import run
+from tfp_glow.execution import plan
 
 IMAGES = np.random.default_rng(0).integers(
     0, 256, (16, 8, 8, 2), dtype=np.uint8)
@@ -49,7 +49,7 @@ def batch_normalised(**kwargs):
     (glow, False, 1), (glow, False, 4), (glow, True, 4),
     (batch_normalised, False, 4)])
 def test_fit_learns_the_same(make, jit_compile, most_unrolled, monkeypatch):
-  monkeypatch.setattr(run, 'MOST_UNROLLED', most_unrolled)
+  monkeypatch.setattr(plan, 'MOST_UNROLLED', most_unrolled)
   _, stored = fitted(make)
   model, rebuilt = fitted(make, jit_compile, memory='recompute')
   assert stored[1] < stored[0]
@@ -58,7 +58,7 @@ def test_fit_learns_the_same(make, jit_compile, most_unrolled, monkeypatch):
 
 
 def test_fit_learns_the_same_in_mixed_precision(monkeypatch):
-  monkeypatch.setattr(run, 'MOST_UNROLLED', 1)
+  monkeypatch.setattr(plan, 'MOST_UNROLLED', 1)
   keras.config.set_dtype_policy('mixed_bfloat16')
   try:
     _, stored = fitted(glow)
@@ -87,7 +87,7 @@ def test_memory_is_kept_in_files_and_presets(tmp_path):
 
 
 def test_replicas_learn_the_same(monkeypatch):
-  monkeypatch.setattr(run, 'MOST_UNROLLED', 1)
+  monkeypatch.setattr(plan, 'MOST_UNROLLED', 1)
   devices = [d.name for d in tf.config.list_logical_devices('CPU')]
   with tf.distribute.MirroredStrategy(devices[:1]).scope():
     _, rebuilt = fitted(glow, memory='recompute')

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow import normalization
+from tfp_glow import execution
 from tfp_glow import replicas
 from tfp_glow.bijectors import chain
 from tfp_glow.bijectors import conditioner
@@ -140,7 +140,7 @@ class FlowModel(keras.Model):
   @property
   def condition_names(self):
     """`frozenset` of the keyword arguments that condition the flow."""
-    return self._distribution.bijector.condition_names - {'training'}
+    return self._distribution.bijector.condition_names
 
   def adapt(self, images, label=None, max_images=512, **conditions):
     """Initialises the flow from data; `fit` needs it once, beforehand.
@@ -174,7 +174,7 @@ class FlowModel(keras.Model):
     self._distribution.bijector.initialize(
         self._dequantise(images, noise), **conditions)
 
-  def call(self, inputs, training=False):
+  def call(self, inputs, training=False, updates=None):
     """Bits/dim of images.
 
     Args:
@@ -183,6 +183,8 @@ class FlowModel(keras.Model):
       training: Python `bool`: fresh noise, statistics of the batch, and the
         networks' own precision, or else fixed noise, running averages, and
         the precision of the weights. Default value: `False`.
+      updates: `execution.Updates` that takes the new running averages.
+        Default value: `None`, they stay.
 
     Returns:
       outputs: `dict` of `'bits_per_dim'` `[N]` and, with a classifier that is
@@ -197,13 +199,11 @@ class FlowModel(keras.Model):
       noise = replicas.uniform(
           tf.shape(images), self.compute_dtype, self._noise_seeds)
     dequantised = self._dequantise(images, noise)
-    bijector = self._distribution.bijector
-    if 'training' in bijector.condition_names:
-      conditions['training'] = training
-    # One evaluation: `log_prob` finds latents and log-determinant again.
-    latents = bijector.inverse(dequantised, **conditions)
-    outputs = {'bits_per_dim': self._bits(self._distribution.log_prob(
-        dequantised, bijector_kwargs=conditions))}
+    latents, log_det = self._distribution.bijector.evaluate(
+        dequantised, True, execution.Context(
+            training=training, updates=updates, conditions=conditions))
+    outputs = {'bits_per_dim': self._bits(
+        self._distribution.distribution.log_prob(latents) + log_det)}
     if self.weight_y:
       outputs['class_logits'] = self.flow.class_logits(
           latents, conditions['label'])
@@ -259,10 +259,9 @@ class FlowModel(keras.Model):
   def train_step(self, data):
     inputs = self._pack(data)
     weights = self.trainable_weights
-    averages = self._distribution.non_trainable_variables
-    averages_before = [tf.identity(average) for average in averages]
-    with normalization.updating_running_averages(), tf.GradientTape() as tape:
-      outputs = self(inputs, training=True)
+    updates = execution.Updates()
+    with tf.GradientTape() as tape:
+      outputs = self(inputs, training=True, updates=updates)
       loss = self.compute_loss(x=inputs, y_pred=outputs)
       scaled_loss = self.optimizer.scale_loss(loss)
     gradients = tape.gradient(scaled_loss, weights)
@@ -274,8 +273,7 @@ class FlowModel(keras.Model):
     # The optimizer adds up what the replicas give it.
     gradients = [gradient / replicas.count() for gradient in gradients]
     replicas.apply_if(finite, self.optimizer, gradients, weights)
-    for average, before in zip(averages, averages_before):
-      average.assign(tf.where(finite, average, before))
+    updates.apply_where(finite)
     skipped = tf.cast(~finite, tf.int64)
     self.skipped_steps.assign_add(skipped)
     self.skipped_in_a_row.assign((self.skipped_in_a_row + 1) * skipped)

@@ -4,9 +4,6 @@ The flow's layers (`bijectors.BatchNorm`, `bijectors.ActNorm`) and the networks
 in it (`networks.OffsetBatchNorm`, `networks.ActNormConv2D`) share these.
 """
 
-import contextlib
-import threading
-
 import tensorflow as tf
 
 from tfp_glow import replicas
@@ -16,47 +13,24 @@ MOMENTUM = 0.9
 # Glow's program learns a third of each log-scale, so that it learns faster.
 LOG_SCALE_FACTOR = 3.
 
-_local = threading.local()
-
-
-@contextlib.contextmanager
-def updating_running_averages(updating=True):
-  """Within it, training-mode batch normalisation moves its averages, or not.
-
-  `FlowModel.fit` is what enters it: no density, sample or gradient taken
-  outside moves a running average. In a `tf.function` what counts is whether
-  it was entered when the function was traced.
-  """
-  before = is_updating()
-  _local.updating = updating
-  try:
-    yield
-  finally:
-    _local.updating = before
-
-
-def is_updating():
-  """Whether running averages are being updated in this thread."""
-  return getattr(_local, 'updating', False)
-
 
 def batch_or_running(values, running_mean, running_variance, momentum,
-                     training):
-  """Chooses what to normalise with, and moves the averages where asked to.
+                     context):
+  """Chooses the moments to normalise with, and notes how the averages move.
 
   Args:
     values: `Tensor` `[..., C]`, in the averages' dtype.
     running_mean: Variable `[C]`.
     running_variance: Variable `[C]`.
     momentum: Python `float`, share of an average that stays at each step.
-    training: Python `bool`: statistics of `values` over all axes but the
-      last, and over all replicas, or else the averages.
+    context: `Context`: in training the moments are those of `values` over all
+      axes but the last, and over all replicas; otherwise the averages.
 
   Returns:
     mean: `Tensor` `[C]`.
     variance: `Tensor` `[C]`.
   """
-  if not training:
+  if not context.training:
     return (tf.convert_to_tensor(running_mean),
             tf.convert_to_tensor(running_variance))
   axes = list(range(values.shape.rank - 1))
@@ -66,21 +40,25 @@ def batch_or_running(values, running_mean, running_variance, momentum,
     mean, = replicas.mean([tf.reduce_mean(values, axes)])
     variance, = replicas.mean(
         [tf.reduce_mean(tf.square(values - mean), axes)])
-  move_if_updating(running_mean, mean, momentum)
-  move_if_updating(running_variance, variance, momentum)
+  move(context, running_mean, mean, momentum)
+  move(context, running_variance, variance, momentum)
   return mean, variance
 
 
-def move_if_updating(average, new, momentum):
-  """Moves a running average towards a new value, in `fit`.
+def move(context, average, new, momentum):
+  """Notes that a running average moves towards a new value, in `fit`.
+
+  No density, sample or gradient taken outside of `fit` moves one.
 
   Args:
+    context: `Context`, whose `updates` takes the note, where there is one.
     average: Variable `[C]`.
     new: `Tensor` `[C]`.
     momentum: Python `float`, share of the average that stays.
   """
-  if is_updating():
-    average.assign(
+  if context.updates is not None:
+    context.updates.add(
+        average,
         momentum * tf.convert_to_tensor(average) + (1. - momentum) * new)
 
 

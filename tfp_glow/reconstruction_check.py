@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors import run
+from tfp_glow import execution
 
 
 class ReconstructionCheck(keras.callbacks.Callback):
@@ -83,6 +83,7 @@ class ReconstructionCheck(keras.callbacks.Callback):
     bijector = self.model.distribution.bijector
     dequantised = .5 + tf.cast(
         images // 2**(8 - self.model.num_bits), bijector.dtype)
-    with run.measuring_reconstruction() as errors:
-      bijector.inverse(dequantised, training=True, **self._conditions)
-    return tf.stack(errors) if errors else tf.zeros([0])
+    errors = execution.ReconstructionErrors()
+    bijector.evaluate(dequantised, True, execution.Context(
+        training=True, errors=errors, conditions=self._conditions))
+    return tf.stack(errors.errors) if errors.errors else tf.zeros([0])

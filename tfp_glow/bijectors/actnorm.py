@@ -36,6 +36,8 @@ class ActNorm(channel_affine.ChannelAffine):
        Convolutions. 2018. Section 3.1. https://arxiv.org/abs/1807.03039
   """
 
+  weight_names = ('shift', 'log_scale')
+
   def __init__(self, channels, dtype=tf.float32, validate_args=False,
                name='actnorm'):
     """Makes the identity, until `initialize` is called.
@@ -60,18 +62,12 @@ class ActNorm(channel_affine.ChannelAffine):
     return bool(tf.reduce_any(self.shift != 0.) |
                 tf.reduce_any(self.log_scale != 0.))
 
-  @property
-  def affine_weights(self):
-    return self.shift, self.log_scale
-
-  @staticmethod
-  def inverse_map(shift, log_scale):
+  def inverse_map(self, shift, log_scale):
     log_scale *= normalization.LOG_SCALE_FACTOR
     scale = tf.exp(log_scale)
     return scale, shift * scale, tf.reduce_sum(log_scale, axis=-1)
 
-  @staticmethod
-  def forward_map(shift, log_scale):
+  def forward_map(self, shift, log_scale):
     log_scale *= -normalization.LOG_SCALE_FACTOR
     return tf.exp(log_scale), -shift, tf.reduce_sum(log_scale, axis=-1)
 
@@ -80,4 +76,4 @@ class ActNorm(channel_affine.ChannelAffine):
     shift, log_scale = normalization.standardising_shift_and_log_scale(y)
     self.shift.assign(shift)
     self.log_scale.assign(log_scale)
-    return self._inverse_and_log_det(y)[0]
+    return self.inverse(y)

@@ -6,15 +6,12 @@ from tfp_glow import normalization
 from tfp_glow.bijectors import channel_affine
 from tfp_glow.bijectors import flow_bijector
 
-EPSILON = normalization.EPSILON
-MOMENTUM = normalization.MOMENTUM
-updating_running_averages = normalization.updating_running_averages
-
 
 class RunningMoments(tf.Module):
   """Mean and variance of each channel: of the batch, or running averages."""
 
-  def __init__(self, channels, momentum=MOMENTUM, dtype=tf.float32, name=None):
+  def __init__(self, channels, momentum=normalization.MOMENTUM,
+               dtype=tf.float32, name=None):
     super().__init__(name=name)
     self.momentum = momentum
     self.mean = tf.Variable(
@@ -24,10 +21,10 @@ class RunningMoments(tf.Module):
         tf.ones([channels], dtype), trainable=False, name='running_variance',
         aggregation=tf.VariableAggregation.MEAN)
 
-  def __call__(self, values, training):
+  def __call__(self, values, context):
     """Returns mean and variance, `[C]` each, to normalise `values` with."""
     return normalization.batch_or_running(
-        values, self.mean, self.variance, self.momentum, training)
+        values, self.mean, self.variance, self.momentum, context)
 
 
 class BatchNorm(flow_bijector.FlowBijector):
@@ -64,7 +61,8 @@ class BatchNorm(flow_bijector.FlowBijector):
        2016. Section 3.7. https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, channels, mask=None, momentum=MOMENTUM, epsilon=EPSILON,
+  def __init__(self, channels, mask=None, momentum=normalization.MOMENTUM,
+               epsilon=normalization.EPSILON,
                event_ndims=3, dtype=tf.float32, validate_args=False,
                name='batch_norm'):
     """Starts from mean 0 and variance 1.
@@ -94,49 +92,40 @@ class BatchNorm(flow_bijector.FlowBijector):
     self.running = RunningMoments(channels, momentum, dtype)
 
   @property
-  def condition_names(self):
-    return frozenset(['training'])
-
-  @property
   def channels(self):
     """Python `int`, number of channels that are normalised."""
     return self._channels
 
-  def normalise(self, y, training=False):
-    """Goes from data to latent.
-
-    Args:
-      y: `Tensor` `[..., *event]`.
-      training: Python `bool`, whether to take the batch's statistics.
-        Default value: `False`.
-
-    Returns:
-      x: `Tensor` `[..., *event]`.
-      log_det: `Tensor` `[]`.
-      moments: Mean and variance, `[C]` each, that were used.
-    """
-    kept, changed = self._split(y, 'y')
-    mean, variance = self.running(changed, training)
+  def apply_and_keep(self, value, prepared, inverse, context):
+    if not inverse:
+      return *self._to_data(value, *self._moments_to_sample(context)), ()
+    kept, changed = self._split(value, 'y')
+    mean, variance = self.running(changed, context)
     x = (changed - mean) * tf.math.rsqrt(variance + self._epsilon)
-    return self._merge(kept, x), -self._log_scale(y, variance), (
-        mean, variance)
+    return (self._merge(kept, x), -self._log_scale(value, variance),
+            (mean, variance))
 
-  def restore(self, x, mean, variance):
-    """Goes from latent to data, with the moments that `normalise` used."""
+  def apply(self, value, prepared, inverse, context):
+    return self.apply_and_keep(value, prepared, inverse, context)[:2]
+
+  def reconstruct(self, output, prepared, inverse, context, kept):
+    if inverse:
+      return self._to_data(output, *kept)[0]
+    return super().reconstruct(output, prepared, inverse, context, kept)
+
+  def _to_data(self, x, mean, variance):
     kept, changed = self._split(x, 'x')
     y = changed * tf.sqrt(variance + self._epsilon) + mean
     return self._merge(kept, y), self._log_scale(x, variance)
 
-  def _inverse_and_log_det(self, y, training=False):
-    return self.normalise(y, training)[:2]
-
-  def _forward_and_log_det(self, x, training=False):
-    if training:
+  def _moments_to_sample(self, context):
+    if context.training:
       raise ValueError(
           f'`training=True` has no meaning in `forward` of {self.name}: the '
           'statistics of a batch are known only once it has been generated. '
           'Sample with the running averages, `training=False`.')
-    return self.restore(x, *self.running(x, training))
+    return (tf.convert_to_tensor(self.running.mean),
+            tf.convert_to_tensor(self.running.variance))
 
   def _split(self, value, argument):
     kept, changed = (None, value) if self._mask is None else (
@@ -147,14 +136,14 @@ class BatchNorm(flow_bijector.FlowBijector):
   def _merge(self, kept, changed):
     if self._mask is None:
       return changed
-    return self._mask.merge(kept, self._mask.blank(changed))
+    return self._mask.merge(kept, self._mask.only_changed(changed))
 
   def _log_scale(self, value, variance):
     """`log |det dy/dx|`: half the log-variances of all that is normalised."""
     log_scale = .5 * tf.math.log(variance + self._epsilon)
     if self._event_ndims == 1:
       return tf.reduce_sum(log_scale)
-    normalised = tf.ones_like(value[(0,) * (value.shape.rank - 3)][..., :1])
+    normalised = tf.ones([*tf.unstack(tf.shape(value)[-3:-1]), 1], value.dtype)
     if self._mask is not None:
-      normalised = self._mask.blank(normalised)
+      normalised = self._mask.only_changed(normalised)
     return tf.reduce_sum(normalised) * tf.reduce_sum(log_scale)

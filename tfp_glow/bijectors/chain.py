@@ -4,8 +4,8 @@ import itertools
 
 import tensorflow as tf
 
+from tfp_glow import execution
 from tfp_glow.bijectors import flow_bijector
-from tfp_glow.bijectors import run
 
 
 class Chain(flow_bijector.FlowBijector):
@@ -32,18 +32,19 @@ class Chain(flow_bijector.FlowBijector):
 
   #### Memory
 
-  With `memory='recompute'` the gradient rebuilds each layer's input from its
-  output, so activations are there for one layer at a time ([1]); weights, and
-  the graph where it is unrolled, still grow with depth.
-  Gradients are those of `'store'` up to rounding, as long as no
-  layer is nearly singular ([2]; `ReconstructionCheck` watches). It holds for
-  rows of couplings, per-pixel layers and `BatchNorm`, with batch statistics
-  too; other members store what they need. A network is evaluated twice, so it
-  must give the same again: no dropout, and a `keras.layers.BatchNormalization`
-  in training mode would move its averages twice. In a graph that XLA does not
-  compile, more than four steps that are alike, as Glow's are, become one loop.
-  The tape must be in the same `tf.function` as the flow, as it is in `fit`; to
-  a tape outside of it the activations look stored.
+  With `memory='recompute'` the gradient reconstructs each layer's input from
+  its output, so only one layer's activations are alive at a time ([1]);
+  weights, and the graph where it is unrolled, still grow with depth. Gradients
+  are those of `'store'` up to rounding, as long as no layer is nearly singular
+  ([2]; `ReconstructionCheck` watches). It holds for rows of layers that keep
+  the event's shape, layers of one's own among them; others store what they
+  need. A network is evaluated twice, so it must give the same again: no
+  dropout. In a graph that XLA does not compile, more than eight steps that are
+  alike, as Glow's are, become one scan.
+
+  The tape must be in the same `tf.function` as the flow, as it is in `fit`. To
+  a tape outside of it, and to `tf.autodiff.ForwardAccumulator`, which knows no
+  custom gradient, the activations are stored.
 
   #### References
 
@@ -73,9 +74,9 @@ class Chain(flow_bijector.FlowBijector):
       ValueError: If there is no bijector, if data types differ, or `memory`
         has no such name.
     """
-    if memory not in run.MEMORY:
+    if memory not in execution.MEMORY:
       raise ValueError(
-          f'`memory` must be one of {run.MEMORY}, got {memory!r}.')
+          f'`memory` must be one of {execution.MEMORY}, got {memory!r}.')
     bijectors = list(bijectors)
     if not bijectors:
       raise ValueError('`bijectors` is empty: at least one is needed.')
@@ -92,6 +93,7 @@ class Chain(flow_bijector.FlowBijector):
         validate_args=validate_args, name=name)
     self._bijectors = bijectors
     self._memory = memory
+    self._planned = None
 
   @property
   def memory(self):
@@ -108,69 +110,76 @@ class Chain(flow_bijector.FlowBijector):
     return frozenset(itertools.chain.from_iterable(
         _condition_names(b) for b in self._bijectors))
 
-  def _inverse_and_log_det(self, y, **conditions):
-    total = tf.zeros([], self.dtype)
-    event_ndims = self.inverse_min_event_ndims
-    for members, seen in self._parts(conditions):
-      if run.is_member(members[0]):
-        layers = run.Run(members, seen, event_ndims, inverse=True)
-        y, log_det = layers(y, self._memory)
-      else:
-        y, log_det = _inverse_and_log_det(members[0], y, event_ndims, seen)
-        event_ndims = members[0].inverse_event_ndims(event_ndims)
-      total += log_det
-    return y, total
+  @property
+  def keeps_event_shape(self):
+    # A chain plans its own evaluation.
+    return False
 
-  def _forward_and_log_det(self, x, **conditions):
+  def apply(self, value, prepared, inverse, context):
+    del prepared
     total = tf.zeros([], self.dtype)
-    event_ndims = self.forward_min_event_ndims
-    for members, seen in reversed(list(self._parts(conditions))):
-      if run.is_member(members[0]):
-        layers = run.Run(members, seen, event_ndims, inverse=False)
-        x, log_det = layers(x, self._memory)
+    event_ndims = (self.inverse_min_event_ndims if inverse else
+                   self.forward_min_event_ndims)
+    parts = list(self._with_contexts(context))
+    for part, of_part in parts if inverse else reversed(parts):
+      if isinstance(part, execution.Segment):
+        value, log_det = execution.evaluate(
+            part, value, inverse, of_part, event_ndims, self._memory)
       else:
-        x, log_det = _forward_and_log_det(members[0], x, event_ndims, seen)
-        event_ndims = members[0].forward_event_ndims(event_ndims)
+        value, log_det = flow_bijector.evaluate(
+            part, value, inverse, of_part, event_ndims)
+        event_ndims = (part.inverse_event_ndims(event_ndims) if inverse else
+                       part.forward_event_ndims(event_ndims))
       total += log_det
-    return x, total
+    return value, total
 
   def _initialize(self, y, **conditions):
-    for bijector, seen in self._members(conditions):
+    for bijector in self._bijectors:
       if isinstance(bijector, flow_bijector.FlowBijector):
-        y = bijector.initialize(y, **seen)
+        y = bijector.initialize(y, **{
+            k: v for k, v in conditions.items()
+            if k in bijector.condition_names | {'training'}})
       else:
         y = bijector.inverse(y)
+      if conditions.get('feature_map') is not None:
+        conditions['feature_map'] = _pass_feature_map(
+            bijector, conditions['feature_map'])
     return y
 
-  def _pass_feature_map(self, feature_map):
+  def pass_feature_map(self, feature_map):
     for bijector in self._bijectors:
       feature_map = _pass_feature_map(bijector, feature_map)
     return feature_map
 
-  def _members(self, conditions):
-    """Yields each bijector with the keyword arguments that it takes."""
-    conditions = dict(conditions)
-    for bijector in self._bijectors:
-      names = _condition_names(bijector)
-      yield bijector, {k: v for k, v in conditions.items() if k in names}
-      if conditions.get('feature_map') is not None:
-        conditions['feature_map'] = _pass_feature_map(
-            bijector, conditions['feature_map'])
+  def _parts(self):
+    """Returns segments, and the members between them, nearest to data first.
 
-  def _parts(self, conditions):
-    """The members, with those that can be in a run taken together."""
-    layers, seen_by_layers = [], {}
-    for bijector, seen in self._members(conditions):
-      if run.is_member(bijector):
+    They are planned once, when every network has made its variables.
+    """
+    if self._planned is not None:
+      return self._planned
+    parts, layers = [], []
+    for bijector in [*self._bijectors, None]:
+      if _is_in_segment(bijector):
         layers.append(bijector)
-        seen_by_layers.update(seen)
         continue
-      if layers:
-        yield layers, seen_by_layers
-      layers, seen_by_layers = [], {}
-      yield [bijector], seen
-    if layers:
-      yield layers, seen_by_layers
+      parts += [*execution.segments(layers), bijector]
+      layers = []
+    parts.pop()  # the end
+    if all(bijector.is_built for bijector in self._bijectors
+           if isinstance(bijector, flow_bijector.FlowBijector)):
+      self._planned = execution.Plan(parts)
+      return self._planned
+    return parts
+
+  def _with_contexts(self, context):
+    """Yields each part with the context as it sees it."""
+    for part in self._parts():
+      yield part, context
+      feature_map = context.conditions.get('feature_map')
+      if feature_map is not None and not isinstance(part, execution.Segment):
+        context = context.with_condition(
+            'feature_map', _pass_feature_map(part, feature_map))
 
   def _inverse_event_shape(self, shape):
     for bijector in self._bijectors:
@@ -184,15 +193,20 @@ class Chain(flow_bijector.FlowBijector):
 
   def _inverse_event_shape_tensor(self, shape):
     for bijector in self._bijectors:
-      if not run.is_member(bijector):  # those keep it
+      if not _is_in_segment(bijector):  # members of a segment keep the shape
         shape = bijector.inverse_event_shape_tensor(shape)
     return shape
 
   def _forward_event_shape_tensor(self, shape):
     for bijector in reversed(self._bijectors):
-      if not run.is_member(bijector):  # those keep it
+      if not _is_in_segment(bijector):
         shape = bijector.forward_event_shape_tensor(shape)
     return shape
+
+
+def _is_in_segment(bijector):
+  return (isinstance(bijector, flow_bijector.FlowBijector) and
+          bijector.keeps_event_shape)
 
 
 def _data_event_ndims(bijectors):
@@ -220,33 +234,5 @@ def _condition_names(bijector):
 
 def _pass_feature_map(bijector, feature_map):
   if isinstance(bijector, flow_bijector.FlowBijector):
-    return bijector._pass_feature_map(feature_map)  # pylint: disable=protected-access
+    return bijector.pass_feature_map(feature_map)
   return feature_map
-
-
-def _inverse_and_log_det(bijector, y, event_ndims, conditions):
-  if isinstance(bijector, flow_bijector.FlowBijector):
-    x, log_det = bijector._inverse_and_log_det(y, **conditions)  # pylint: disable=protected-access
-    return x, flow_bijector.sum_log_det(
-        log_det, y, bijector.inverse_min_event_ndims, event_ndims)
-  x = bijector.inverse(y)
-  log_det = bijector.inverse_log_det_jacobian(y, event_ndims)
-  _forget_graph(bijector)
-  return x, log_det
-
-
-def _forward_and_log_det(bijector, x, event_ndims, conditions):
-  if isinstance(bijector, flow_bijector.FlowBijector):
-    y, log_det = bijector._forward_and_log_det(x, **conditions)  # pylint: disable=protected-access
-    return y, flow_bijector.sum_log_det(
-        log_det, x, bijector.forward_min_event_ndims, event_ndims)
-  y = bijector.forward(x)
-  log_det = bijector.forward_log_det_jacobian(x, event_ndims)
-  _forget_graph(bijector)
-  return y, log_det
-
-
-def _forget_graph(bijector):
-  """Has TFP's cache let go of a graph's tensors, and so of the graph."""
-  if not tf.executing_eagerly():
-    bijector._cache.clear()  # pylint: disable=protected-access

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfp_glow import frozen
+from tfp_glow import execution
 from tfp_glow.bijectors import flow_bijector
 
 
@@ -15,10 +15,14 @@ class ChannelAffine(flow_bijector.FlowBijector):
   log |det dx/dy| = H W log |det A|
   ```
 
-  A subclass gives these maps of its `affine_weights`. Neighbouring layers
-  touch the image once, through the product of their matrices, and the small
-  matrices of alike layers of a chain are computed together.
+  A subclass names its variables in `weight_names` and gives these maps of their
+  values. Neighbouring layers touch the image once, through the product of their
+  matrices, and the small matrices of alike layers of a chain are computed
+  together.
   """
+
+  weight_names = ()
+  prepares_each_way = True
 
   def __init__(self, channels, dtype, validate_args, name):
     if not isinstance(channels, int) or channels < 1:
@@ -28,21 +32,31 @@ class ChannelAffine(flow_bijector.FlowBijector):
     self._channels = channels
 
   @property
-  def channels(self):
-    """Python `int`, number of channels."""
+  def channels(self) -> int:
+    """Number of channels."""
     return self._channels
 
   @property
-  def affine_weights(self):
-    """The variables that the maps are made of."""
-    raise NotImplementedError
+  def weights(self):
+    return tuple(getattr(self, name) for name in self.weight_names)
 
-  @staticmethod
-  def inverse_map(*weights):
-    """The map from data to latent.
+  def replace_weights(self, weights):
+    for name, weight in zip(self.weight_names, weights):
+      setattr(self, name, weight)
+
+  @property
+  def stack_key(self):
+    return type(self), self.channels, self.dtype
+
+  @property
+  def fuse(self):
+    return Fused
+
+  def inverse_map(self, *weights):
+    """Returns the map from data to latent.
 
     Args:
-      *weights: `affine_weights`, of any number of layers: each a `Tensor`
+      *weights: Values of `weights`, of any number of layers: each a `Tensor`
         `[..., *shape]`.
 
     Returns:
@@ -52,60 +66,56 @@ class ChannelAffine(flow_bijector.FlowBijector):
     """
     raise NotImplementedError
 
-  @staticmethod
-  def forward_map(*weights):
-    """The map from latent to data: `B`, `b` and `log |det B|`."""
+  def forward_map(self, *weights):
+    """Returns the map from latent to data: `B`, `b` and `log |det B|`."""
     raise NotImplementedError
 
-  def _inverse_and_log_det(self, y):
-    check_channels([self], y, 'y')
-    return apply_map(y, group_maps([[self]], inverse=True)[0])
+  def prepare(self, weights, inverse, event_shape=None):
+    del event_shape
+    return (self.inverse_map if inverse else self.forward_map)(*weights)
 
-  def _forward_and_log_det(self, x):
-    check_channels([self], x, 'x')
-    return apply_map(x, group_maps([[self]], inverse=False)[0])
-
-
-def group_maps(groups, inverse):
-  """The maps of groups of neighbouring layers, each group's as one.
-
-  Args:
-    groups: List of `K` alike lists of layers, nearest to the data first.
-    inverse: Python `bool`, from data to latent, or back.
-
-  Returns:
-    maps: List of `K` triples of matrix, shift and log-determinant.
-  """
-  def maps():
-    weights = [[tf.stack(of_each) for of_each in zip(*(
-        layer.affine_weights for layer in layers))] for layers in zip(*groups)]
-    return multiplied_map(groups[0], weights, inverse)
-
-  key = (*(id(layer) for layers in groups for layer in layers), inverse)
-  return list(zip(*map(tf.unstack, frozen.once(key, maps))))
+  def apply(self, value, prepared, inverse, context):
+    check_channels([self], value, 'y' if inverse else 'x')
+    return apply_map(value, prepared)
 
 
-def multiplied_map(layers, weights, inverse):
-  """The map of neighbouring layers as one, of weights given for them.
+class Fused(execution.Layer):
+  """Neighbouring per-pixel layers as one: one matrix and one shift."""
 
-  Args:
-    layers: List of layers, nearest to the data first.
-    weights: List of what takes the place of `affine_weights` of each: for
-      each a `Tensor` `[K, *shape]`.
-    inverse: Python `bool`, from data to latent, or back.
+  prepares_each_way = True
+  event_ndims = 3
 
-  Returns:
-    matrix: `Tensor` `[K, C, C]`, or its diagonal `[K, C]`.
-    shift: `Tensor` `[K, C]`.
-    log_det: `Tensor` `[K]`.
-  """
-  total = None
-  pairs = list(zip(layers, weights))
-  for layer, of_layer in pairs if inverse else reversed(pairs):
-    make = layer.inverse_map if inverse else layer.forward_map
-    one = make(*of_layer)
-    total = one if total is None else _then(total, one)
-  return total
+  def __init__(self, layers):
+    """Fuses layers.
+
+    Args:
+      layers: List of `ChannelAffine`, nearest to the data first.
+    """
+    self._layers = layers
+    self.stack_key = tuple(layer.stack_key for layer in layers)
+
+  @property
+  def weights(self):
+    return tuple(w for layer in self._layers for w in layer.weights)
+
+  @property
+  def variables(self):
+    """The variables of all layers."""
+    return tuple(v for layer in self._layers for v in layer.variables)
+
+  def prepare(self, weights, inverse, event_shape=None):
+    weights, maps = iter(weights), []
+    for layer in self._layers:
+      of_layer = [next(weights) for _ in layer.weight_names]
+      maps.append(layer.prepare(of_layer, inverse, event_shape))
+    total, *rest = maps if inverse else reversed(maps)
+    for one in rest:
+      total = _then(total, one)
+    return total
+
+  def apply(self, value, prepared, inverse, context):
+    check_channels(self._layers, value, 'y' if inverse else 'x')
+    return apply_map(value, prepared)
 
 
 def apply_map(value, one_map):

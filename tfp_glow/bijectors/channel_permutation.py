@@ -15,7 +15,7 @@ class ChannelPermutation(channel_affine.ChannelAffine):
   log |det dx/dy| = 0
   ```
 
-  `tfb.Permute` does the same to one layer; this one can be folded into its
+  `tfb.Permute` does the same to one layer; this one can be fused with its
   neighbours by `Chain`.
 
   #### Examples
@@ -24,6 +24,8 @@ class ChannelPermutation(channel_affine.ChannelAffine):
   >>> reverse.inverse(tf.reshape([1., 2., 3.], [1, 1, 3])).numpy().ravel()
   array([3., 2., 1.], dtype=float32)
   """
+
+  weight_names = ('order',)
 
   def __init__(self, order, dtype=tf.float32, validate_args=False,
                name='channel_permutation'):
@@ -60,25 +62,11 @@ class ChannelPermutation(channel_affine.ChannelAffine):
     """Shuffles the channels, once and for all."""
     return cls(np.random.default_rng(seed).permutation(channels), **kwargs)
 
-  @property
-  def affine_weights(self):
-    return self.order, tf.zeros([self.channels], self.dtype)
-
-  @staticmethod
-  def inverse_map(order, no_shift):
-    matrix, *rest = ChannelPermutation.forward_map(order, no_shift)
+  def inverse_map(self, order):
+    matrix, *rest = self.forward_map(order)
     return tf.linalg.matrix_transpose(matrix), *rest
 
-  @staticmethod
-  def forward_map(order, no_shift):
-    matrix = tf.one_hot(order, order.shape[-1], dtype=no_shift.dtype)
-    return matrix, no_shift, tf.reduce_sum(no_shift, axis=-1)
-
-  def _inverse_and_log_det(self, y):
-    channel_affine.check_channels([self], y, 'y')
-    return tf.gather(y, self.order, axis=-1), tf.zeros([], self.dtype)
-
-  def _forward_and_log_det(self, x):
-    channel_affine.check_channels([self], x, 'x')
-    inverse = tf.math.invert_permutation(self.order)
-    return tf.gather(x, inverse, axis=-1), tf.zeros([], self.dtype)
+  def forward_map(self, order):
+    matrix = tf.one_hot(order, self.channels, dtype=self.dtype)
+    zeros = tf.zeros_like(matrix[..., 0])
+    return matrix, zeros, tf.reduce_sum(zeros, axis=-1)

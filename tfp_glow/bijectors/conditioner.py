@@ -2,9 +2,19 @@
 
 import contextlib
 import inspect
+import threading
 
 import keras
 import tensorflow as tf
+
+from tfp_glow import tf_internals
+from tfp_glow.execution import context as context_lib
+from tfp_glow.execution import stored
+from tfp_glow.networks import prepared_network
+
+# A layer's policy is one for all threads.
+_POLICY_LOCK = threading.RLock()
+_NOT_TRAINING = context_lib.Context()
 
 
 class Conditioner(tf.Module):
@@ -25,8 +35,8 @@ class Conditioner(tf.Module):
         a Keras 3 layer or model, a `tf.Module`, or a function. With
         conditions it is called as `network(kept, *conditions)`, a functional
         Keras model as `network([kept, *conditions])`. It is given `training`
-        if its signature names it, and `folded`, where it has a method of this
-        name, and then reads no variable; see `networks.GlowNetwork`.
+        if its signature names it. The weights of a
+        `networks.PreparedNetwork` are prepared with those of its like.
       name: Python `str`. Default value: `None`.
 
     Raises:
@@ -38,9 +48,8 @@ class Conditioner(tf.Module):
           '`conditioner` must be callable from the kept part to parameters, '
           f'got {network!r}.')
     self.network = network
+    self._is_layer = isinstance(network, keras.layers.Layer)
     self._takes_training = _takes(network, 'training')
-    self._takes_folded = (
-        _takes(network, 'folded') and hasattr(network, 'folded'))
     self._keras_variables = []
     self._show_variables()
 
@@ -55,14 +64,45 @@ class Conditioner(tf.Module):
     return getattr(self.network, 'is_initialized', True)
 
   @property
-  def folded_like(self):
-    """Equal for networks whose weights `folded` folds together, or `None`."""
-    if self._takes_folded and self.is_built:
-      return self.network.folded_like
-    return None
+  def is_prepared(self):
+    """Whether the network takes prepared weights, and has its variables."""
+    return prepared_network.is_prepared(self.network) and self.is_built
 
-  def __call__(self, kept, event_ndims, conditions=(), training=False,
-               folded=None):
+  @property
+  def may_close_over(self):
+    """Whether the network may read tensors that it was not given."""
+    return not self.is_prepared
+
+  @property
+  def weights(self):
+    """Tuple of what `prepare` reads: nothing of a network of another kind."""
+    if not self.is_prepared:
+      return ()
+    return tuple(v.value for v in self.network.prepared_variables)
+
+  @property
+  def weight_names(self):
+    """Names of `weights`: of the layer in the network, and of the weight."""
+    return tuple('/'.join(v.path.split('/')[-2:])
+                 for v in self.network.prepared_variables)
+
+  @property
+  def stack_key(self):
+    """Equal for networks that differ in the values of weights, or `None`."""
+    return self.network.stack_key if self.is_prepared else None
+
+  def replace_weights(self, weights):
+    """Has the network keep its weights elsewhere."""
+    for variable, weight in zip(self.network.prepared_variables, weights):
+      tf_internals.adopt(variable, weight)
+    self._keras_variables = [v.value for v in self.network.variables]
+
+  def prepare(self, weights, event_shape):
+    """Returns the network's prepared weights, or `()`."""
+    return self.network.prepare(weights, event_shape) if weights else ()
+
+  def __call__(self, kept, event_ndims, conditions=(),
+               context=_NOT_TRAINING, prepared=()):
     """Evaluates the network once.
 
     Args:
@@ -71,22 +111,27 @@ class Conditioner(tf.Module):
       conditions: Pairs of a `Tensor` `[..., *event']`, whose batch dimensions
         broadcast to those of `kept`, and its event's rank. Default value:
         `()`.
-      training: Python `bool`. Default value: `False`.
-      folded: What `folded` gave for this network. Default value: `None`.
+      context: `Context`. Default value: neither training nor conditions.
+      prepared: Result of `prepare` for this network. Default value: `()`,
+        it is asked for.
 
     Returns:
       parameters: `Tensor` `[..., *parameters]`, in `kept`'s dtype if that is
         a floating one.
     """
     inputs, batch_shape = _flatten_batch(kept, event_ndims, conditions)
-    kwargs = {'training': training} if self._takes_training else {}
-    if folded is not None:
-      kwargs['folded'] = folded
-    with contextlib.ExitStack() as stack:
-      if not training:
-        stack.enter_context(full_precision(self.network))
-      outputs = self._call(inputs, kwargs)
-    self._show_variables()
+    if self.is_prepared:
+      if isinstance(prepared, tuple) and not prepared:
+        prepared = self.network.prepare(
+            [tf.convert_to_tensor(w) for w in self.weights],
+            stored.event_shape(inputs[0], inputs[0].shape.rank - 1))
+      outputs = self.network.apply(
+          prepared, *inputs, context=context, dtype=(
+              self.network.compute_dtype if context.training else
+              self.network.variable_dtype))
+    else:
+      outputs = self._call(inputs, context)
+      self._show_variables()
     if kept.dtype.is_floating:
       outputs = tf.cast(outputs, kept.dtype)
     if batch_shape is None:
@@ -107,51 +152,54 @@ class Conditioner(tf.Module):
     self.network.initialize(*inputs)
     self._show_variables()
 
-  def _call(self, inputs, kwargs):
+  def _call(self, inputs, context):
+    """Calls a network that is not prepared."""
+    kwargs = {'training': context.training} if self._takes_training else {}
     if len(inputs) > 1 and isinstance(self.network, keras.Model) and (
         hasattr(self.network, 'inputs')):
-      return self.network(inputs, **kwargs)
-    return self.network(*inputs, **kwargs)
+      inputs = [inputs]
+    with contextlib.ExitStack() as stack:
+      if self._is_layer:
+        stack.enter_context(_precision(self.network, context.training))
+      if self._is_layer and self.is_built and context.updates is not None:
+        # What a Keras layer assigns, such as running averages, is an update
+        # like any other, which a step that is not finite drops.
+        scope = stack.enter_context(keras.StatelessScope())
+        outputs = self.network(*inputs, **kwargs)
+        for variable in self.network.non_trainable_variables:
+          value = scope.get_current_value(variable)
+          if value is not None:
+            context.updates.add(variable, value)
+        return outputs
+      return self.network(*inputs, **kwargs)
 
   def _show_variables(self):
     """Makes a Keras network's variables visible to `tf.Module`."""
-    if isinstance(self.network, keras.layers.Layer) and (
+    if self._is_layer and (
         len(self._keras_variables) != len(self.network.variables)):
       self._keras_variables = [v.value for v in self.network.variables]
 
 
-def folded(conditioners, kept):
-  """What each of alike conditioners takes as `folded`, computed together.
-
-  Args:
-    conditioners: List of `Conditioner`, with equal `folded_like`.
-    kept: `Tensor` `[..., H, W, C]`, the kept part of one of them.
-
-  Returns:
-    folded: List of a structure of `Tensor` for each conditioner.
-  """
-  height, width = kept.shape[-3:-1]
-  if height is None or width is None:
-    height, width = tf.unstack(tf.shape(kept)[-3:-1])
-  return conditioners[0].network.folded(
-      [c.network for c in conditioners], height, width)
-
-
 @contextlib.contextmanager
-def full_precision(network):
-  """Has a mixed-precision Keras network compute in its weights' precision."""
-  layers = []
-  if isinstance(network, keras.layers.Layer):
-    layers = [layer for layer in network._flatten_layers()  # pylint: disable=protected-access
-              if layer.compute_dtype != layer.variable_dtype]
-  policies = [layer.dtype_policy for layer in layers]
-  try:
-    for layer in layers:
-      layer.dtype_policy = layer.variable_dtype
+def _precision(network, training):
+  """Has a mixed-precision Keras network compute in full precision, or not."""
+  layers = [layer for layer in tf_internals.flatten_layers(network)
+            if layer.dtype_policy.compute_dtype != layer.variable_dtype]
+  if not layers:
     yield
-  finally:
-    for layer, policy in zip(layers, policies):
-      layer.dtype_policy = policy
+    return
+  with _POLICY_LOCK:
+    if training:
+      yield
+      return
+    policies = [layer.dtype_policy for layer in layers]
+    try:
+      for layer in layers:
+        layer.dtype_policy = layer.variable_dtype
+      yield
+    finally:
+      for layer, policy in zip(layers, policies):
+        layer.dtype_policy = policy
 
 
 def _takes(network, name):

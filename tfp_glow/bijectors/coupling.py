@@ -8,11 +8,11 @@ from tfp_glow.bijectors import conditioner as conditioner_lib
 from tfp_glow.bijectors import flow_bijector
 from tfp_glow.bijectors import masks
 
-# log scale(h) of each scale, where `rescale` is a variable of 'tanh' alone.
+# log scale(h) of each scale; `rescale` is the variable of 'tanh'.
 _LOG_SCALES = {
-    'sigmoid': lambda h, rescale: tf.math.log_sigmoid(h + 2.),
-    'bounded': lambda h, rescale: tf.math.log1p(tf.sigmoid(h + 2.)) - _LOG_2,
-    'exp': lambda h, rescale: h,
+    'sigmoid': lambda h: tf.math.log_sigmoid(h + 2.),
+    'bounded': lambda h: tf.math.log1p(tf.sigmoid(h + 2.)) - _LOG_2,
+    'exp': lambda h: h,
     'tanh': lambda h, rescale: rescale * tf.tanh(h),
 }
 _LOG_2 = math.log(2.)
@@ -20,7 +20,9 @@ SCALES = tuple(_LOG_SCALES)
 
 
 class Coupling(flow_bijector.FlowBijector):
-  """Base of the couplings: one part, kept, says how the other is changed.
+  """Base of the couplings.
+
+  One part is left unchanged and parameterises the transformation of the other.
 
   A condition is passed by keyword: `feature_map=` `[..., H, W, K]`, of the
   image's height and width, or `context=` `[..., K]`; its batch dimensions
@@ -29,6 +31,10 @@ class Coupling(flow_bijector.FlowBijector):
   `tfb.RealNVP` splits vectors only, has no mask, and evaluates its network
   once for the value and once more for the log-determinant.
   """
+
+  # Variables of the scale itself, and what tells one scale from another.
+  _scale_weights = ()
+  _scale_key = None
 
   def __init__(self, conditioner, mask, event_ndims, dtype, validate_args,
                name):
@@ -52,72 +58,87 @@ class Coupling(flow_bijector.FlowBijector):
 
   @property
   def condition_names(self):
-    return frozenset(['feature_map', 'context', 'training'])
+    return frozenset(['feature_map', 'context'])
 
   @property
-  def folded_like(self):
-    """Equal for couplings whose networks `folded` folds together, or `None`."""
-    return self._conditioner.folded_like
+  def is_built(self):
+    return self._conditioner.is_built
 
-  @staticmethod
-  def folded(couplings, value):
-    """What each of alike couplings takes as `folded`, computed together."""
-    kept, _ = couplings[0].mask.split(value)
-    return conditioner_lib.folded(
-        [c._conditioner for c in couplings], kept)  # pylint: disable=protected-access
+  @property
+  def may_close_over(self):
+    return self._conditioner.may_close_over
 
-  def _inverse_and_log_det(self, y, folded=None, **conditions):
-    kept, changed = self._mask.split(y)
-    parameters = self._evaluate(kept, changed, folded, **conditions)
-    changed, log_det = self._to_latent(changed, parameters)
+  @property
+  def weights(self):
+    return (*self._conditioner.weights, *self._scale_weights)
+
+  @property
+  def weight_names(self):
+    """Names of `weights`."""
+    return (*self._conditioner.weight_names,
+            *('rescale' for _ in self._scale_weights))
+
+  @property
+  def stack_key(self):
+    key = self._conditioner.stack_key
+    return key and (type(self), type(self.mask), self.mask.kept,
+                    self._event_ndims, self._scale_key, key)
+
+  def replace_weights(self, weights):
+    count = len(self._conditioner.weights)
+    self._conditioner.replace_weights(weights[:count])
+    if weights[count:]:
+      self.rescale, = weights[count:]
+
+  def prepare(self, weights, inverse, event_shape=None):
+    count = len(self._conditioner.weights)
+    if event_shape is not None:
+      event_shape = self.mask.kept_shape(event_shape)
+    return (self._conditioner.prepare(weights[:count], event_shape),
+            list(weights[count:]))
+
+  def apply(self, value, prepared, inverse, context):
+    for_network, for_scale = prepared
+    kept, changed = self._mask.split(value)
+    parameters = self._evaluate(kept, changed, for_network, context)
+    change = self._to_latent if inverse else self._to_data
+    changed, log_det = change(changed, parameters, *for_scale)
     return self._mask.merge(kept, changed), log_det
 
-  def _forward_and_log_det(self, x, folded=None, **conditions):
-    kept, changed = self._mask.split(x)
-    parameters = self._evaluate(kept, changed, folded, **conditions)
-    changed, log_det = self._to_data(changed, parameters)
-    return self._mask.merge(kept, changed), log_det
-
-  def again(self, tape, output, inverse, folded=None, **conditions):
-    """Evaluates the layer again, from its output, and its network once.
-
-    Args:
-      tape: `tf.GradientTape` that records.
-      output: `Tensor` `[..., *event]`.
-      inverse: Python `bool`, whether the output is the latent.
-      folded: What `folded` gave for this layer. Default value: `None`.
-      **conditions: Keyword arguments named in `condition_names`.
-
-    Returns:
-      value: The input.
-      parts: The kept and the changed part of the input, watched by the tape.
-      output: The output again.
-      log_det: The log-determinant again.
-    """
+  def replay(self, tape, output, prepared, back, inverse, context, kept):
+    """Evaluates the network once: it sees the same before and after."""
+    for_network, for_scale = prepared
     there, back = self._to_latent, self._to_data
     if not inverse:
       there, back = back, there
     kept, changed = self._mask.split(output)
     tape.watch(kept)
-    parameters = self._evaluate(kept, changed, folded, **conditions)
+    parameters = self._evaluate(kept, changed, for_network, context)
     with tape.stop_recording():
-      changed = self._mask.blank(back(changed, parameters)[0])
+      changed = self._mask.only_changed(
+          back(changed, parameters, *for_scale)[0])
       value = self._mask.merge(kept, changed)
     tape.watch(changed)
-    again, log_det = there(changed, parameters)
+    again, log_det = there(changed, parameters, *for_scale)
     return value, [kept, changed], self._mask.merge(kept, again), log_det
 
+  def join(self, gradients):
+    kept, changed = gradients
+    return self._mask.merge(
+        self._mask.only_kept(kept), self._mask.only_changed(changed))
+
   def _initialize(self, y, training=False, **conditions):
+    context = self._context({'training': training, **conditions})
     kept, _ = self._mask.split(y)
     self._conditioner.initialize(
-        kept, self._event_ndims, self._with_ranks(conditions))
-    return self._inverse_and_log_det(y, training=training, **conditions)[0]
+        kept, self._event_ndims, self._with_ranks(context))
+    return flow_bijector.evaluate(self, y, True, context)[0]
 
-  def _with_ranks(self, conditions):
-    """The conditions that were given, a feature map first, with ranks."""
+  def _with_ranks(self, context):
+    """Returns the conditions that were given, a feature map first."""
     given = []
     for name, event_ndims in (('feature_map', 3), ('context', 1)):
-      value = conditions.get(name)
+      value = context.conditions.get(name)
       if value is None:
         continue
       value = tf.convert_to_tensor(value, dtype_hint=self.dtype)
@@ -128,10 +149,10 @@ class Coupling(flow_bijector.FlowBijector):
       given.append((value, event_ndims))
     return given
 
-  def _evaluate(self, kept, changed, folded, training=False, **conditions):
+  def _evaluate(self, kept, changed, prepared, context):
+    """Returns the parameters that the network makes of the kept part."""
     parameters = self._conditioner(
-        kept, self._event_ndims, self._with_ranks(conditions), training,
-        folded)
+        kept, self._event_ndims, self._with_ranks(context), context, prepared)
     needed = changed.shape[-self._event_ndims:-1].concatenate(
         self._num_parameters * changed.shape[-1])
     given = parameters.shape[-self._event_ndims:]
@@ -217,7 +238,6 @@ class AffineCoupling(Coupling):
     super().__init__(
         conditioner, mask, event_ndims, dtype, validate_args, name)
     self._scale = scale
-    self.rescale = None
     if scale == 'tanh':
       self.rescale = tf.Variable(initial_rescale, dtype=dtype, name='rescale')
 
@@ -226,20 +246,28 @@ class AffineCoupling(Coupling):
     """Python `str`, the form of the scale."""
     return self._scale
 
-  def _shift_and_log_scale(self, parameters):
+  @property
+  def _scale_key(self):
+    return self.scale
+
+  @property
+  def _scale_weights(self):
+    return (self.rescale,) if self.scale == 'tanh' else ()
+
+  def _shift_and_log_scale(self, parameters, *scale_weights):
     shift, h = tf.split(parameters, 2, axis=-1)
-    log_scale = _LOG_SCALES[self.scale](h, self.rescale)
-    return self._mask.blank(shift), self._mask.blank(log_scale)
+    log_scale = _LOG_SCALES[self.scale](h, *scale_weights)
+    return self._mask.only_changed(shift), self._mask.only_changed(log_scale)
 
   def _sum(self, log_scale):
     return tf.reduce_sum(log_scale, axis=list(range(-self._event_ndims, 0)))
 
-  def _to_latent(self, changed, parameters):
-    shift, log_scale = self._shift_and_log_scale(parameters)
+  def _to_latent(self, changed, parameters, *scale_weights):
+    shift, log_scale = self._shift_and_log_scale(parameters, *scale_weights)
     return (changed + shift) * tf.exp(log_scale), self._sum(log_scale)
 
-  def _to_data(self, changed, parameters):
-    shift, log_scale = self._shift_and_log_scale(parameters)
+  def _to_data(self, changed, parameters, *scale_weights):
+    shift, log_scale = self._shift_and_log_scale(parameters, *scale_weights)
     return changed * tf.exp(-log_scale) - shift, -self._sum(log_scale)
 
 
@@ -292,7 +320,9 @@ class AdditiveCoupling(Coupling):
         conditioner, mask, event_ndims, dtype, validate_args, name)
 
   def _to_latent(self, changed, parameters):
-    return changed + self._mask.blank(parameters), tf.zeros([], self.dtype)
+    return (changed + self._mask.only_changed(parameters),
+            tf.zeros([], self.dtype))
 
   def _to_data(self, changed, parameters):
-    return changed - self._mask.blank(parameters), tf.zeros([], self.dtype)
+    return (changed - self._mask.only_changed(parameters),
+            tf.zeros([], self.dtype))

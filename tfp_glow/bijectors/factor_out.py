@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfp_glow.bijectors import chain
 from tfp_glow.bijectors import conditioner as conditioner_lib
 from tfp_glow.bijectors import flow_bijector
+from tfp_glow.bijectors import gaussian
 
 
 class FactorOut(flow_bijector.FlowBijector):
@@ -21,7 +22,8 @@ class FactorOut(flow_bijector.FlowBijector):
   ```
 
   So that `eps` is standard normal, `leave` has the Gaussian prior that a
-  network makes of what stays. `tfb.Blockwise` cannot have one part depend on
+  network makes of what stays, the split prior. In the papers' words `stay` is h
+  and `leave` is z. `tfb.Blockwise` cannot have one part depend on
   the other.
 
   #### Examples
@@ -74,37 +76,48 @@ class FactorOut(flow_bijector.FlowBijector):
 
   @property
   def condition_names(self):
-    return self._rest.condition_names | {'training'}
+    return self._rest.condition_names
 
-  def _inverse_and_log_det(self, y, training=False, **conditions):
-    stay, leave = self._split(y)
-    mean, log_scale = self._prior(stay, training)
-    eps = (leave - mean) * tf.exp(-log_scale)
-    rest, log_det = self._rest._inverse_and_log_det(  # pylint: disable=protected-access
-        stay, **self._for_rest(training=training, **conditions))
-    return (tf.concat([_flat(eps), rest], axis=-1),
-            log_det - tf.reduce_sum(log_scale, axis=[-3, -2, -1]))
+  @property
+  def weights(self):
+    return self._conditioner.weights if self._conditioner else ()
 
-  def _forward_and_log_det(self, x, training=False, **conditions):
-    rest_size = self._rest_size(x.shape[-1])
-    leave_size = x.shape[-1] - rest_size
-    stay, log_det = self._rest._forward_and_log_det(  # pylint: disable=protected-access
-        x[..., leave_size:],
-        **self._for_rest(training=training, **conditions))
-    eps = tf.reshape(x[..., :leave_size], tf.shape(stay))
-    mean, log_scale = self._prior(stay, training)
-    leave = mean + tf.exp(log_scale) * eps
-    return (tf.concat([stay, leave], axis=-1),
-            log_det + tf.reduce_sum(log_scale, axis=[-3, -2, -1]))
+  def prepare(self, weights, inverse, event_shape=None):
+    if self._conditioner is None:
+      return ()
+    if event_shape is not None:
+      # Of the image or of the flat latent: a network's map needs the image's.
+      event_shape = ((*event_shape[:-1], event_shape[-1] // 2)
+                     if inverse else None)
+    return self._conditioner.prepare(weights, event_shape)
+
+  @property
+  def prepares_each_way(self):
+    return False
+
+  def apply(self, value, prepared, inverse, context):
+    if inverse:
+      stay, leave = self._split(value)
+      eps, log_det = gaussian.standardise(
+          leave, *self._prior(stay, prepared, context))
+      rest, of_rest = flow_bijector.evaluate(self._rest, stay, True, context)
+      return tf.concat([_flat(eps), rest], axis=-1), log_det + of_rest
+    rest_size = self._rest_size(value.shape[-1])
+    leave_size = value.shape[-1] - rest_size
+    stay, of_rest = flow_bijector.evaluate(
+        self._rest, value[..., leave_size:], False, context)
+    eps = tf.reshape(value[..., :leave_size], tf.shape(stay))
+    leave, log_det = gaussian.restore(
+        eps, *self._prior(stay, prepared, context))
+    return tf.concat([stay, leave], axis=-1), log_det + of_rest
 
   def _initialize(self, y, training=False, **conditions):
     stay, leave = self._split(y)
-    rest = self._rest.initialize(
-        stay, **self._for_rest(training=training, **conditions))
+    rest = self._rest.initialize(stay, training=training, **conditions)
     if self._conditioner is not None:
       self._conditioner.initialize(stay, 3)
-    mean, log_scale = self._prior(stay, training)
-    eps = (leave - mean) * tf.exp(-log_scale)
+    context = self._context({'training': training, **conditions})
+    eps, _ = gaussian.standardise(leave, *self._prior(stay, (), context))
     return tf.concat([_flat(eps), rest], axis=-1)
 
   def _split(self, y):
@@ -114,11 +127,12 @@ class FactorOut(flow_bijector.FlowBijector):
           'but an even number is needed: half of them leaves.')
     return tf.split(y, 2, axis=-1)
 
-  def _prior(self, stay, training):
-    """Mean and log-scale of what leaves, each of the shape of what stays."""
+  def _prior(self, stay, prepared, context):
+    """Returns mean and log-scale of what leaves."""
     if self._conditioner is None:
       return tf.zeros_like(stay), tf.zeros_like(stay)
-    parameters = self._conditioner(stay, 3, training=training)
+    parameters = self._conditioner(
+        stay, 3, context=context, prepared=prepared)
     needed = stay.shape[-3:-1].concatenate(2 * stay.shape[-1])
     if not parameters.shape[-3:].is_compatible_with(needed):
       raise ValueError(
@@ -136,22 +150,26 @@ class FactorOut(flow_bijector.FlowBijector):
           'and even number is needed.')
     return size // 2
 
-  def _for_rest(self, **conditions):
-    return {k: v for k, v in conditions.items()
-            if k in self._rest.condition_names}
-
   def _inverse_event_shape(self, shape):
-    size = tf.TensorShape(shape[-3:]).num_elements()
-    return tf.TensorShape(shape[:-3]).concatenate(size)
+    shape = tf.TensorShape(shape)
+    if shape.rank is None:
+      return shape
+    return shape[:-3].concatenate(shape[-3:].num_elements())
 
   def _inverse_event_shape_tensor(self, shape):
     return tf.concat(
         [shape[:-3], [tf.reduce_prod(shape[-3:])]], axis=0)
 
   def _forward_event_shape(self, shape):
+    shape = tf.TensorShape(shape)
+    if shape.rank is None:
+      return shape
+    size = shape[-1]
     stay = self._rest.forward_event_shape(
-        tf.TensorShape(shape[:-1]).concatenate(self._rest_size(shape[-1])))
-    return stay[:-1].concatenate(2 * stay[-1])
+        shape[:-1].concatenate(size and self._rest_size(size)))
+    if stay.rank is None:
+      return stay
+    return stay[:-1].concatenate(stay[-1] and 2 * stay[-1])
 
   def _forward_event_shape_tensor(self, shape):
     stay = self._rest.forward_event_shape_tensor(
@@ -162,7 +180,7 @@ class FactorOut(flow_bijector.FlowBijector):
 def _flat(value):
   """`[..., H, W, C]` to `[..., H*W*C]`."""
   size = value.shape[-3:].num_elements()
-  result = tf.reshape(
-      value, tf.concat([tf.shape(value)[:-3], [size]], axis=0))
+  result = tf.reshape(value, tf.concat(
+      [tf.shape(value)[:-3], [tf.reduce_prod(tf.shape(value)[-3:])]], axis=0))
   result.set_shape([*value.shape[:-3], size])
   return result

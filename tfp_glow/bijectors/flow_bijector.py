@@ -1,14 +1,23 @@
 """The base of every layer: value and log-determinant in one evaluation."""
 
+import copy
+import inspect
+from typing import Any
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow import execution
+from tfp_glow import tf_internals
 from tfp_glow.bijectors import cache
 
 tfb = tfp.bijectors
 
+# Conditions that are data, and so have the flow's precision.
+_MAPS = ('feature_map', 'context')
 
-class FlowBijector(tfb.Bijector):
+
+class FlowBijector(execution.Layer, tfb.Bijector):
   """A `tfb.Bijector` whose primitive is value **and** log-determinant.
 
   A subclass implements two methods, and every public method of `tfb.Bijector`
@@ -19,11 +28,16 @@ class FlowBijector(tfb.Bijector):
   _inverse_and_log_det(y, **conditions) -> x, log |det dx/dy|   (density)
   ```
 
+  That is all that a layer of one's own needs for graphs, XLA, export, mixed
+  precision and `memory='recompute'`. A layer with expensive work on its weights
+  implements `weights`, `prepare` and `apply` in their place: see
+  `execution.Layer`.
+
   What TFP leaves open, and a flow for images needs, is added:
 
   - `initialize(y)`, data-dependent initialisation, explicit and repeatable;
-  - `condition_names`, the keyword arguments a layer takes; any other is an
-    error and not silently dropped;
+  - `condition_names`, the keyword arguments a layer takes beside `training`;
+    any other is an error and not silently dropped;
   - a cache that is never older than the variables (`cache.FreshCache`), and
     that two bijectors never share;
   - inputs are checked, and errors say what was given and what is needed.
@@ -77,24 +91,43 @@ class FlowBijector(tfb.Bijector):
     return {}
 
   @property
-  def condition_names(self):
-    """`frozenset` of the keyword arguments that this bijector takes."""
+  def condition_names(self) -> frozenset[str]:
+    """Names of the keyword arguments that this bijector takes.
+
+    `training` is a mode, not a condition: every layer takes it.
+    """
     return frozenset()
 
   @property
-  def initialized(self):
+  def initialized(self) -> bool:
     """Whether every data-dependent layer has left its initial values."""
     return all(module.is_initialized for module in (self, *self.submodules)
                if hasattr(module, 'is_initialized'))
 
-  def inverse_and_log_det(self, y, name='inverse_and_log_det', **conditions):
+  @property
+  def event_ndims(self):
+    return self.inverse_min_event_ndims
+
+  @property
+  def keeps_event_shape(self):
+    changes_shape = (type(self)._inverse_event_shape is not
+                     tfb.Bijector._inverse_event_shape)
+    return not changes_shape and (
+        self.forward_min_event_ndims == self.inverse_min_event_ndims)
+
+  @property
+  def may_close_over(self):
+    return type(self).apply is FlowBijector.apply
+
+  def inverse_and_log_det(
+      self, y: tf.Tensor, name: str = 'inverse_and_log_det',
+      **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Goes from data to latent.
 
     Args:
       y: `Tensor` `[..., *data event]`.
-      name: Python `str`, name of the ops. Default value:
-        `'inverse_and_log_det'`.
-      **conditions: Keyword arguments named in `condition_names`.
+      name: Name of the ops.
+      **conditions: `training`, and keyword arguments in `condition_names`.
 
     Returns:
       x: `Tensor` `[..., *latent event]`.
@@ -102,17 +135,18 @@ class FlowBijector(tfb.Bijector):
     """
     y = self._checked(y, 'y', self.inverse_min_event_ndims, conditions)
     with self._name_and_control_scope(name):
-      x, log_det = self._inverse_and_log_det(y, **conditions)
-      return x, _per_event(log_det, y, self.inverse_min_event_ndims)
+      x, log_det = evaluate(self, y, True, self._context(conditions))
+      return x, execution.per_event(log_det, y, self.inverse_min_event_ndims)
 
-  def forward_and_log_det(self, x, name='forward_and_log_det', **conditions):
+  def forward_and_log_det(
+      self, x: tf.Tensor, name: str = 'forward_and_log_det',
+      **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Goes from latent to data.
 
     Args:
       x: `Tensor` `[..., *latent event]`.
-      name: Python `str`, name of the ops. Default value:
-        `'forward_and_log_det'`.
-      **conditions: Keyword arguments named in `condition_names`.
+      name: Name of the ops.
+      **conditions: `training`, and keyword arguments in `condition_names`.
 
     Returns:
       y: `Tensor` `[..., *data event]`.
@@ -120,8 +154,29 @@ class FlowBijector(tfb.Bijector):
     """
     x = self._checked(x, 'x', self.forward_min_event_ndims, conditions)
     with self._name_and_control_scope(name):
-      y, log_det = self._forward_and_log_det(x, **conditions)
-      return y, _per_event(log_det, x, self.forward_min_event_ndims)
+      y, log_det = evaluate(self, x, False, self._context(conditions))
+      return y, execution.per_event(log_det, x, self.forward_min_event_ndims)
+
+  def evaluate(self, value: tf.Tensor, inverse: bool,
+               context: execution.Context) -> tuple[tf.Tensor, tf.Tensor]:
+    """Goes in either direction, under an explicit context.
+
+    Args:
+      value: `Tensor` `[..., *event]`.
+      inverse: Whether to go from data to latent.
+      context: `execution.Context`: mode, conditions, and who takes updates of
+        running averages.
+
+    Returns:
+      result: `Tensor` `[..., *event]`.
+      log_det: `Tensor` `[...]`, in nats.
+    """
+    argument, event_ndims = (
+        ('y', self.inverse_min_event_ndims) if inverse else
+        ('x', self.forward_min_event_ndims))
+    value = self._checked(value, argument, event_ndims, context.conditions)
+    result, log_det = evaluate(self, value, inverse, context)
+    return result, execution.per_event(log_det, value, event_ndims)
 
   def initialize(self, y, **conditions):
     """Runs data-dependent initialisation on one batch of data.
@@ -145,45 +200,90 @@ class FlowBijector(tfb.Bijector):
       raise ValueError(
           f'`y` is an empty batch, of shape {y.shape}: data-dependent '
           f'initialisation of {self.name} needs at least one event.')
+    parameters = inspect.signature(self._initialize).parameters.values()
+    if not any(p.name == 'training' or p.kind == p.VAR_KEYWORD
+               for p in parameters):
+      conditions.pop('training', None)
     return self._initialize(y, **conditions)
 
   def _initialize(self, y, **conditions):
-    return self._inverse_and_log_det(y, **conditions)[0]
+    return evaluate(self, y, True, self._context(conditions))[0]
 
   def _inverse_and_log_det(self, y, **conditions):
-    raise NotImplementedError(
-        f'{type(self).__name__} must implement `_inverse_and_log_det`.')
+    return evaluate(self, y, True, self._context(conditions))
 
   def _forward_and_log_det(self, x, **conditions):
-    raise NotImplementedError(
-        f'{type(self).__name__} must implement `_forward_and_log_det`.')
+    return evaluate(self, x, False, self._context(conditions))
 
-  def _pass_feature_map(self, feature_map):
-    """A condition `[..., H, W, K]` as layers nearer to the latent see it."""
+  def apply(self, value, prepared, inverse, context):
+    # A layer that has the pair of methods in place of this one.
+    cls = type(self)
+    if cls._inverse_and_log_det is FlowBijector._inverse_and_log_det or (
+        cls._forward_and_log_det is FlowBijector._forward_and_log_det):
+      raise NotImplementedError(
+          f'{cls.__name__} must implement `_inverse_and_log_det` and '
+          '`_forward_and_log_det`, or `apply`.')
+    method = (self._inverse_and_log_det if inverse else
+              self._forward_and_log_det)
+    return method(value, **context.keywords(self.condition_names))
+
+  def pass_feature_map(self, feature_map: tf.Tensor) -> tf.Tensor:
+    """Returns a condition `[..., H, W, K]` as layers after this one see it."""
     return feature_map
 
-  # TFP's own entry points, in terms of the two primitives.
+  def copy(self, **overrides: Any):
+    """Returns a bijector with the same variables and networks.
+
+    Args:
+      **overrides: `name` or `validate_args`, of the copy.
+
+    Raises:
+      TypeError: If anything else is to differ.
+    """
+    unknown = sorted(set(overrides) - {'name', 'validate_args'})
+    if unknown:
+      raise TypeError(
+          f'`copy` of {self.name} got `{unknown[0]}`, but a copy has the same '
+          'variables and networks: only `name` and `validate_args` can '
+          'differ.')
+    copied = copy.copy(self)
+    for name, value in overrides.items():
+      setattr(copied, f'_{name}', value)
+    return copied
+
+  def __getitem__(self, slices):
+    # No parameter has batch dimensions, so that there is nothing to slice.
+    del slices
+    return self.copy()
+
+  # TFP's own entry points, in terms of the two primitives. TFP asks for the
+  # value and for the log-determinant in turn; the cache has both of one
+  # evaluation, and where it has let go of it there is another evaluation.
 
   def _inverse(self, y, **conditions):
-    x, log_det = self._inverse_and_log_det(y, **conditions)
-    # Puts the log-determinant where TFP looks for it.
-    self._cache.inverse_attributes(y, **conditions)['ildj'] = _per_event(
-        log_det, y, self.inverse_min_event_ndims)
+    x, log_det = evaluate(self, y, True, self._context(conditions))
+    self._cache.inverse_attributes(y, **conditions)['ildj'] = (
+        execution.per_event(log_det, y, self.inverse_min_event_ndims))
     return x
 
   def _forward(self, x, **conditions):
-    y, log_det = self._forward_and_log_det(x, **conditions)
-    self._cache.forward_attributes(x, **conditions)['ildj'] = -_per_event(
-        log_det, x, self.forward_min_event_ndims)
+    y, log_det = evaluate(self, x, False, self._context(conditions))
+    self._cache.forward_attributes(x, **conditions)['ildj'] = (
+        -execution.per_event(log_det, x, self.forward_min_event_ndims))
     return y
 
   def _inverse_log_det_jacobian(self, y, **conditions):
-    self._cache.inverse(y, **conditions)
-    return self._cache.inverse_attributes(y, **conditions)['ildj']
+    log_det = self._cache.inverse_attributes(y, **conditions).get('ildj')
+    if log_det is None:
+      _, log_det = evaluate(self, y, True, self._context(conditions))
+    return execution.per_event(log_det, y, self.inverse_min_event_ndims)
 
   def _forward_log_det_jacobian(self, x, **conditions):
-    self._cache.forward(x, **conditions)
-    return -self._cache.forward_attributes(x, **conditions)['ildj']
+    log_det = self._cache.forward_attributes(x, **conditions).get('ildj')
+    if log_det is None:
+      _, log_det = evaluate(self, x, False, self._context(conditions))
+      log_det = -log_det
+    return execution.per_event(-log_det, x, self.forward_min_event_ndims)
 
   def _call_inverse(self, y, name, **kwargs):
     y = self._checked(y, 'y', self.inverse_min_event_ndims, kwargs)
@@ -203,16 +303,28 @@ class FlowBijector(tfb.Bijector):
     return super()._call_forward_log_det_jacobian(
         x, event_ndims, name, **kwargs)
 
+  def _context(self, conditions):
+    """Returns the `Context` of a public method's keyword arguments."""
+    return execution.Context.of(**{
+        name: tf.convert_to_tensor(value, dtype_hint=self.dtype)
+        if name in _MAPS and value is not None else value
+        for name, value in conditions.items()})
+
   def _checked(self, value, argument, event_ndims, conditions):
     """Returns `value` as a tensor of the right dtype and rank, or raises."""
-    unknown = sorted(set(conditions) - self.condition_names)
+    unknown = sorted(set(conditions) - self.condition_names - {'training'})
     if unknown:
       takes = ', '.join(f'`{n}`' for n in sorted(self.condition_names))
       raise TypeError(
-          f'{self.name} got the keyword argument `{unknown[0]}`, which '
-          f'reaches no layer; it takes {takes or "none"}.')
+          f'Unexpected keyword argument `{unknown[0]}`: no layer of '
+          f'{self.name} accepts it. Accepted: {takes or "none"}.')
     if not tf.is_tensor(value):
-      value = tf.convert_to_tensor(value, dtype_hint=self.dtype)
+      # Integers of NumPy are pixels that somebody forgot to preprocess; those
+      # of Python are numbers.
+      is_array = hasattr(value, 'dtype') and not isinstance(value, tf.Variable)
+      value = tf.convert_to_tensor(
+          value, dtype_hint=None if is_array and tf.as_dtype(
+              value.dtype).is_integer else self.dtype)
     if value.dtype != self.dtype:
       raise TypeError(
           f'`{argument}` of {self.name} has dtype {value.dtype.name}, but '
@@ -231,19 +343,40 @@ class FlowBijector(tfb.Bijector):
     return value
 
 
-def _per_event(log_det, value, event_ndims):
-  """Broadcasts `log_det` to one number an event, `[...]`."""
-  batch_shape = tf.shape(value)[:tf.rank(value) - event_ndims]
-  log_det = tf.broadcast_to(log_det, batch_shape)
-  if value.shape.rank is not None:
-    log_det.set_shape(value.shape[:value.shape.rank - event_ndims])
-  return log_det
+def evaluate(bijector, value, inverse, context, event_ndims=None):
+  """Evaluates any `tfb.Bijector`: the one door into a member of a chain.
 
+  Args:
+    bijector: `tfb.Bijector`, ours or another.
+    value: `Tensor` `[..., *event]`.
+    inverse: Whether to go from data to latent.
+    context: `Context`, of which a bijector that is not ours sees nothing.
+    event_ndims: Rank of the event that the log-determinant is summed for, or
+      `None`, the bijector's own.
 
-def sum_log_det(log_det, value, min_event_ndims, event_ndims):
-  """Sums a log-determinant over the axes of an event of higher rank."""
-  if event_ndims == min_event_ndims:
-    return log_det
-  return tf.reduce_sum(
-      _per_event(log_det, value, min_event_ndims),
-      axis=list(range(min_event_ndims - event_ndims, 0)))
+  Returns:
+    result: `Tensor` `[..., *event]`.
+    log_det: `Tensor` `[...]` or `[]`, in nats.
+  """
+  minimum = (bijector.inverse_min_event_ndims if inverse else
+             bijector.forward_min_event_ndims)
+  event_ndims = minimum if event_ndims is None else event_ndims
+  if isinstance(bijector, FlowBijector):
+    prepared = context.prepare(
+        (id(bijector), inverse if bijector.prepares_each_way else None),
+        lambda: bijector.prepare(
+            [tf.convert_to_tensor(w) for w in bijector.weights], inverse,
+            None if context.prepared else execution.event_shape(
+                value, minimum) if bijector.weights else None))
+    result, log_det = bijector.apply(value, prepared, inverse, context)
+    return result, execution.sum_log_det(log_det, value, minimum, event_ndims)
+  if inverse:
+    result = bijector.inverse(value)
+    log_det = bijector.inverse_log_det_jacobian(value, event_ndims)
+  else:
+    result = bijector.forward(value)
+    log_det = bijector.forward_log_det_jacobian(value, event_ndims)
+  if not tf.executing_eagerly():
+    # So that TFP's cache lets go of the graph.
+    tf_internals.clear_cache(bijector)
+  return result, log_det

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow import tf_internals
 from tfp_glow.bijectors import channel_affine
-from tfp_glow.bijectors import gradients as gradients_lib
 
 
 class InvertibleConv(channel_affine.ChannelAffine):
@@ -37,6 +37,8 @@ class InvertibleConv(channel_affine.ChannelAffine):
        https://arxiv.org/abs/1807.03039
   """
 
+  weight_names = ('kernel',)
+
   def __init__(self, channels, seed=None, dtype=tf.float32,
                validate_args=False, name='invertible_conv'):
     """Starts from a random rotation.
@@ -56,18 +58,12 @@ class InvertibleConv(channel_affine.ChannelAffine):
     self.kernel = tf.Variable(
         random_rotation(channels, seed), dtype=dtype, name='kernel')
 
-  @property
-  def affine_weights(self):
-    return (self.kernel,)
-
-  @staticmethod
-  def inverse_map(kernel):
+  def inverse_map(self, kernel):
     log_det = log_abs_det(tf.cast(kernel, tf.float64))
     return kernel, tf.zeros_like(kernel[..., 0]), tf.cast(
         log_det, kernel.dtype)
 
-  @staticmethod
-  def forward_map(kernel):
+  def forward_map(self, kernel):
     in_float64 = tf.cast(kernel, tf.float64)
     inverse = tf.cast(_inverse(in_float64), kernel.dtype)
     return inverse, tf.zeros_like(kernel[..., 0]), tf.cast(
@@ -100,6 +96,8 @@ class InvertibleConvLU(channel_affine.ChannelAffine):
        https://arxiv.org/abs/1807.03039
   """
 
+  weight_names = ('permutation', 'sign', 'log_s', 'lower', 'upper')
+
   def __init__(self, channels, seed=None, dtype=tf.float32,
                validate_args=False, name='invertible_conv_lu'):
     """Starts from the LU decomposition of a random rotation.
@@ -131,18 +129,12 @@ class InvertibleConvLU(channel_affine.ChannelAffine):
     self.lower = tf.Variable(tf.cast(lower, dtype), name='lower')
     self.upper = tf.Variable(tf.cast(upper, dtype), name='upper')
 
-  @property
-  def affine_weights(self):
-    return self.permutation, self.sign, self.log_s, self.lower, self.upper
-
-  @staticmethod
-  def inverse_map(permutation, sign, log_s, lower, upper):
+  def inverse_map(self, permutation, sign, log_s, lower, upper):
     lower, upper = _factors(sign, log_s, lower, upper)
     return (permutation @ lower @ upper, tf.zeros_like(sign),
             tf.reduce_sum(log_s, axis=-1))
 
-  @staticmethod
-  def forward_map(*weights):
+  def forward_map(self, *weights):
     permutation, *factors = [tf.cast(w, tf.float64) for w in weights]
     lower, upper = _factors(*factors)
     inverse = tf.linalg.triangular_solve(
@@ -167,11 +159,11 @@ def log_abs_det(matrix):
     diagonal = tf.linalg.diag_part(r)
     return [tf.reduce_sum(tf.math.log(tf.abs(diagonal)), axis=-1)]
 
-  def pull_back(_, __, gradients):
+  def vjp(_, __, gradients):
     transposed = tf.linalg.matrix_transpose(_inverse(matrix))
     return [gradients[0][..., None, None] * transposed], []
 
-  return gradients_lib.with_gradient(compute, [matrix], pull_back)[0]
+  return tf_internals.with_gradient(compute, [matrix], vjp)[0]
 
 
 def _inverse(matrix):
@@ -182,11 +174,11 @@ def _inverse(matrix):
     return [tf.linalg.triangular_solve(
         r, tf.linalg.matrix_transpose(q), lower=False)]
 
-  def pull_back(_, outputs, gradients):
+  def vjp(_, outputs, gradients):
     transposed = tf.linalg.matrix_transpose(outputs[0])
     return [-transposed @ gradients[0] @ transposed], []
 
-  return gradients_lib.with_gradient(compute, [matrix], pull_back)[0]
+  return tf_internals.with_gradient(compute, [matrix], vjp)[0]
 
 
 def _factors(sign, log_s, lower, upper):

@@ -2,8 +2,8 @@
 
 `split(y)` gives `(kept, changed)`; `merge(kept, changed)` puts them together
 again. Each may have places that belong to the other (a checkerboard keeps the
-image's shape): `blank(values)` makes those of `changed` zero, `keep(values)`
-those of `kept`.
+image's shape): `only_changed(values)` puts zeros there for values of `changed`,
+`only_kept(values)` for those of `kept`.
 """
 
 import tensorflow as tf
@@ -43,14 +43,17 @@ class ChannelHalves:
     parts = [kept, changed] if self.kept == 'first' else [changed, kept]
     return tf.concat(parts, axis=-1)
 
-  def blank(self, values):
+  def only_changed(self, values):
     return values
 
-  def keep(self, values):
+  def only_kept(self, values):
     return values
 
   def num_changed(self, channels):
     return channels // 2
+
+  def kept_shape(self, shape):
+    return (*shape[:-1], shape[-1] // 2)
 
 
 class EvenOdd:
@@ -89,14 +92,17 @@ class EvenOdd:
     shape = tf.concat([tf.shape(even)[:-1], [2 * even.shape[-1]]], axis=0)
     return tf.reshape(tf.stack([even, odd], axis=-1), shape)
 
-  def blank(self, values):
+  def only_changed(self, values):
     return values
 
-  def keep(self, values):
+  def only_kept(self, values):
     return values
 
   def num_changed(self, channels):
     return channels // 2
+
+  def kept_shape(self, shape):
+    return (*shape[:-1], shape[-1] // 2)
 
 
 class Checkerboard:
@@ -132,14 +138,17 @@ class Checkerboard:
   def merge(self, kept, changed):
     return kept + changed
 
-  def blank(self, values):
+  def only_changed(self, values):
     return values * (1. - self.mask(values))
 
-  def keep(self, values):
+  def only_kept(self, values):
     return values * self.mask(values)
 
   def num_changed(self, channels):
     return channels
+
+  def kept_shape(self, shape):
+    return tuple(shape)
 
   def mask(self, y):
     """`[H, W, 1]`, 1 where a pixel is kept and 0 elsewhere."""

@@ -46,13 +46,10 @@ class Scale(flow_bijector.FlowBijector):
         dtype=dtype, validate_args=validate_args, name=name)
     self.log_scale = tf.Variable(tf.zeros([size], dtype), name='log_scale')
 
-  def _inverse_and_log_det(self, y):
-    self._check_size(y, 'y')
-    return y * tf.exp(self.log_scale), tf.reduce_sum(self.log_scale)
-
-  def _forward_and_log_det(self, x):
-    self._check_size(x, 'x')
-    return x * tf.exp(-self.log_scale), -tf.reduce_sum(self.log_scale)
+  def apply(self, value, prepared, inverse, context):
+    self._check_size(value, 'y' if inverse else 'x')
+    log_scale = self.log_scale if inverse else -self.log_scale
+    return value * tf.exp(log_scale), tf.reduce_sum(log_scale)
 
   def _check_size(self, value, argument):
     if value.shape[-1] != self.log_scale.shape[0]:

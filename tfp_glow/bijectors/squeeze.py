@@ -83,11 +83,9 @@ class Squeeze(flow_bijector.FlowBijector):
     return (height and height * 2, width and width * 2,
             channels and channels // 4)
 
-  def _inverse_and_log_det(self, y):
-    return self._squeeze(y), tf.zeros([], self.dtype)
-
-  def _forward_and_log_det(self, x):
-    return self._unsqueeze(x), tf.zeros([], self.dtype)
+  def apply(self, value, prepared, inverse, context):
+    move = self._squeeze if inverse else self._unsqueeze
+    return move(value), tf.zeros([], self.dtype)
 
   def _squeeze(self, y):
     event = self.squeezed_shape(y.shape[-3:])
@@ -121,16 +119,14 @@ class Squeeze(flow_bijector.FlowBijector):
       blocks = tf.transpose(blocks, [0, 1, 3, 2, 4, 5])
     return _with_event(blocks, x, [2 * height, 2 * width, channels], event)
 
-  def _pass_feature_map(self, feature_map):
+  def pass_feature_map(self, feature_map):
     return self._squeeze(feature_map)
 
   def _inverse_event_shape(self, shape):
-    return tf.TensorShape(shape[:-3]).concatenate(
-        self.squeezed_shape(shape[-3:]))
+    return _with_image(shape, self.squeezed_shape)
 
   def _forward_event_shape(self, shape):
-    return tf.TensorShape(shape[:-3]).concatenate(
-        self.unsqueezed_shape(shape[-3:]))
+    return _with_image(shape, self.unsqueezed_shape)
 
   def _inverse_event_shape_tensor(self, shape):
     return tf.concat(
@@ -139,6 +135,15 @@ class Squeeze(flow_bijector.FlowBijector):
   def _forward_event_shape_tensor(self, shape):
     return tf.concat(
         [shape[:-3], shape[-3:-1] * 2, shape[-1:] // 4], axis=0)
+
+
+def _with_image(shape, change):
+  """Returns a shape with its last three axes changed, or one of unknown rank.
+  """
+  shape = tf.TensorShape(shape)
+  if shape.rank is None:
+    return shape
+  return shape[:-3].concatenate(change(shape[-3:]))
 
 
 def _with_event(blocks, like, event_tensor, event):

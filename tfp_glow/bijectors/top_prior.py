@@ -2,9 +2,10 @@
 
 import tensorflow as tf
 
-from tfp_glow import frozen
+from tfp_glow import execution
 from tfp_glow.bijectors import conditioner as conditioner_lib
 from tfp_glow.bijectors import flow_bijector
+from tfp_glow.bijectors import gaussian
 
 
 class TopPrior(flow_bijector.FlowBijector):
@@ -78,42 +79,43 @@ class TopPrior(flow_bijector.FlowBijector):
 
   @property
   def condition_names(self):
-    names = ['training'] if self._num_classes is None else [
-        'label', 'training']
-    return frozenset(names)
+    return frozenset([] if self._num_classes is None else ['label'])
 
-  def _inverse_and_log_det(self, y, label=None, training=False):
-    mean, log_scale = self._mean_and_log_scale(y, label, training)
-    x = (y - mean) * tf.exp(-log_scale)
-    return x, -_sum_like(log_scale, y)
+  @property
+  def weights(self):
+    return self._network.weights if self._network else ()
 
-  def _forward_and_log_det(self, x, label=None, training=False):
-    mean, log_scale = self._mean_and_log_scale(x, label, training)
-    return mean + tf.exp(log_scale) * x, _sum_like(log_scale, x)
+  def prepare(self, weights, inverse, event_shape=None):
+    if not weights:
+      return ()
+    if event_shape is not None:
+      event_shape = (*event_shape[:-1], 2 * event_shape[-1])
+    return self._network.prepare(weights, event_shape)
 
-  def _mean_and_log_scale(self, value, label, training):
+  def apply(self, value, prepared, inverse, context):
+    mean, log_scale = self._mean_and_log_scale(value, prepared, context)
+    map_value = gaussian.standardise if inverse else gaussian.restore
+    return map_value(value, mean, log_scale)
+
+  def _mean_and_log_scale(self, value, prepared, context):
     total = tf.zeros([1, 1, 2 * value.shape[-1]], self.dtype)
     if self._network is not None:
-      total = frozen.once(
-          (id(self), *value.shape[-3:]),
-          lambda: self._of_all_images(value, training))
+      total = self._network(
+          self._zeros(value), 3, context=context, prepared=prepared)[0]
     if self._class_network is not None:
-      label = self._checked_label(label)
+      label = self._checked_label(context.conditions.get('label'))
       by_class = self._class_network(
-          tf.reshape(label, [-1]), 0, training=training)
+          tf.reshape(label, [-1]), 0, context=context)
       total += tf.reshape(tf.cast(by_class, self.dtype), tf.concat(
           [tf.shape(label), [1, 1, 2 * value.shape[-1]]], axis=0))
     return tf.split(total, 2, axis=-1)
 
-  def _of_all_images(self, value, training):
-    """What the network makes of zeros, `[H, W, 2 C]`."""
-    height, width, channels = value.shape[-3:]
-    event = value.shape[-3:]
-    if not event.is_fully_defined():
-      event = tf.shape(value)[-3:]
-    zeros = tf.zeros([1, event[0], event[1], 2 * channels], self.dtype)
-    zeros.set_shape([1, height, width, 2 * channels])
-    return self._network(zeros, 3, training=training)[0]
+  def _zeros(self, value):
+    """Returns the input of the network, `[1, H, W, 2 C]`."""
+    height, width, channels = execution.event_shape(value, 3)
+    zeros = tf.zeros([1, height, width, 2 * channels], self.dtype)
+    zeros.set_shape([1, *value.shape[-3:-1], 2 * channels])
+    return zeros
 
   def _checked_label(self, label):
     if label is None:
@@ -131,8 +133,3 @@ class TopPrior(flow_bijector.FlowBijector):
           f'out of range: {label if tf.executing_eagerly() else ""}'))
     return tf.cast(label, tf.int32)
 
-
-def _sum_like(log_scale, value):
-  """Sum over events of the shape of `value`, one for each in a batch."""
-  ones = tf.ones(tf.shape(value)[-3:], log_scale.dtype)
-  return tf.reduce_sum(log_scale * ones, axis=[-3, -2, -1])

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow import execution
 from tfp_glow import networks
 from tfp_glow.bijectors import actnorm
 from tfp_glow.bijectors import chain
@@ -111,9 +112,7 @@ class Glow(multiscale_flow.MultiscaleFlow):
       ValueError: If a size is not positive or does not divide, or `coupling`,
         `permutation` or `memory` has no such name.
     """
-    config = {k: v for k, v in locals().items()
-              if k not in ('self', '__class__')}
-    config['dtype'] = tf.as_dtype(dtype).name
+    config = multiscale_flow.config_of(locals())
     multiscale_flow.checked_positive(levels=levels, steps=steps, width=width)
     for argument, value, choices in (
         ('coupling', coupling, COUPLINGS),
@@ -129,94 +128,34 @@ class Glow(multiscale_flow.MultiscaleFlow):
         multiscale_flow.checked_positive(**{argument: size})
     if classifier and num_classes is None:
       raise ValueError('`classifier=True` needs `num_classes`.')
-    height, width_, channels = multiscale_flow.checked_image_shape(
-        image_shape, 2**levels)
-    config['image_shape'] = (height, width_, channels)
-    self._image_shape = (height, width_, channels)
+    self._image_shape = config['image_shape'] = (
+        multiscale_flow.checked_image_shape(image_shape, 2**levels))
     self._num_classes = num_classes
 
-    dtype = tf.as_dtype(dtype)
-    policy = multiscale_flow.network_policy(dtype)
     seeds = multiscale_flow.seeds(seed)
-    shapes, latent_shapes = [], []
-    for level in range(levels):
-      height, width_, channels = height // 2, width_ // 2, channels * 4
-      shapes.append((height, width_, channels))
-      if level < levels - 1:
-        channels //= 2
-      latent_shapes.append((height, width_, channels))
-
-    def step(shape, level):
-      """One step of flow (Section 3, Table 1)."""
-      h, w, c = shape
-      affine = coupling == 'affine'
-      # TensorFlow keeps tens of KiB for each name that a variable ever had.
-      network = networks.GlowNetwork(
-          c if affine else c // 2, width, interleaved=affine,
-          seed=next(seeds), dtype=policy, name='network')
-      conditions = []
-      if feature_map_channels is not None:
-        conditions.append((None, h, w, feature_map_channels * 4**(level + 1)))
-      if context_size is not None:
-        conditions.append((None, context_size))
-      network.build((None, h, w, c // 2), *conditions)
-      changed = (coupling_lib.AffineCoupling(network, scale=scale, dtype=dtype)
-                 if affine else
-                 coupling_lib.AdditiveCoupling(network, dtype=dtype))
-      return [
-          actnorm.ActNorm(c, dtype=dtype),
-          PERMUTATIONS[permutation](c, seed=next(seeds), dtype=dtype),
-          changed,
-      ]
-
-    def split_prior(shape):
-      """The Gaussian of what leaves, given what stays."""
-      h, w, c = shape
-      network = networks.ZeroConv2D(c, interleaved=True, dtype=policy)
-      network.build((None, h, w, c // 2))
-      return network
-
-    def top_prior(shape):
-      """The Gaussian of the top latent."""
-      h, w, c = shape
-      network = class_network = None
-      if learn_top:
-        network = networks.ZeroConv2D(2 * c, dtype=policy)
-        network.build((None, h, w, 2 * c))
-      if num_classes is not None:
-        class_network = networks.ClassEmbedding(
-            num_classes, 2 * c, dtype=dtype.name)
-        class_network.build((None,))
-      return top_prior_lib.TopPrior(
-          network, class_network, num_classes, dtype=dtype,
-          validate_args=validate_args)
-
-    classifier_network = None
+    shapes, latent_shapes = _shapes(self._image_shape, levels)
+    self._classifier = None
     if classifier:
-      classifier_network = networks.ZeroDense(num_classes, dtype=dtype.name)
-      classifier_network.build((None, shapes[-1][-1]))
-
-    layers = []
-    for level, shape in enumerate(shapes):
-      layers.append([squeeze.Squeeze(dtype=dtype)])
-      for _ in range(steps):
-        layers[-1].extend(step(shape, level))
-    self._top_prior = top_prior(shapes[-1])
-    layers[-1].extend([
-        self._top_prior,
-        tfb.Reshape(event_shape_out=shapes[-1],
-                    event_shape_in=(math.prod(shapes[-1]),)),
-    ])
-    # From the top down: each level's rest is the flow of the next.
+      network = networks.ZeroDense(
+          num_classes, dtype=config['dtype'], name='classifier')
+      network.build((None, shapes[-1][-1]))
+      self._classifier = network
+    self._top_prior = _top_prior(
+        shapes[-1], learn_top, num_classes, config['dtype'], validate_args)
+    # From the top down: what stays of a level goes through the next.
+    by_level = [[
+        squeeze.Squeeze(dtype=dtype),
+        *_steps_of_flow(shape, level, config, seeds),
+    ] for level, shape in enumerate(shapes)]
+    layers = [*by_level.pop(), self._top_prior, tfb.Reshape(
+        event_shape_out=shapes[-1], event_shape_in=(math.prod(shapes[-1]),))]
     for level in range(levels - 2, -1, -1):
-      layers[level].append(factor_out.FactorOut(
-          chain.Chain(layers[level + 1], memory, name=f'level_{level + 1}'),
-          split_prior(shapes[level]), dtype=dtype))
-    super().__init__(
-        layers[0], latent_shapes, config, validate_args, name)
-    self._classifier = (
-        None if classifier_network is None else
-        conditioner.Conditioner(classifier_network))
+      layers = [*by_level.pop(), factor_out.FactorOut(
+          chain.Chain(layers, memory, name=f'level_{level + 1}'),
+          _split_prior(shapes[level], level, config['dtype']), dtype=dtype)]
+    super().__init__(layers, latent_shapes, config, validate_args, name)
+    self._classifier = self._classifier and conditioner.Conditioner(
+        self._classifier)
 
   @property
   def image_shape(self):
@@ -270,3 +209,76 @@ class Glow(multiscale_flow.MultiscaleFlow):
       raise ValueError('`class_logits` needs a Glow with `classifier=True`.')
     top = self.top_latent(z, label)
     return self._classifier(tf.reduce_mean(top, [-3, -2]), 1)
+
+
+def _shapes(image_shape, levels):
+  """Returns the shapes of the levels' images and of their latents."""
+  height, width, channels = image_shape
+  shapes, latent_shapes = [], []
+  for level in range(levels):
+    height, width, channels = height // 2, width // 2, channels * 4
+    shapes.append((height, width, channels))
+    if level < levels - 1:
+      channels //= 2
+    latent_shapes.append((height, width, channels))
+  return shapes, latent_shapes
+
+
+def _steps_of_flow(shape, level, config, seeds):
+  """Returns the layers of a level's steps (Section 3, Table 1)."""
+  steps = [_step_of_flow(shape, level, config, seeds)
+           for _ in range(config['steps'])]
+  for alike in zip(*steps):
+    execution.stack_weights(alike, f'level_{level}/{alike[0].name}')
+  return [layer for step in steps for layer in step]
+
+
+def _step_of_flow(shape, level, config, seeds):
+  """Returns actnorm, permutation and coupling, nearest to the data first."""
+  height, width, channels = shape
+  dtype = tf.as_dtype(config['dtype'])
+  affine = config['coupling'] == 'affine'
+  network = networks.GlowNetwork(
+      channels if affine else channels // 2, config['width'],
+      interleaved=affine, seed=next(seeds),
+      dtype=multiscale_flow.network_policy(dtype), name='network')
+  network.build((None, height, width, channels // 2),
+                *multiscale_flow.condition_shapes(config, shape, level + 1))
+  if affine:
+    coupling = coupling_lib.AffineCoupling(
+        network, scale=config['scale'], dtype=dtype)
+  else:
+    coupling = coupling_lib.AdditiveCoupling(network, dtype=dtype)
+  return (
+      actnorm.ActNorm(channels, dtype=dtype),
+      PERMUTATIONS[config['permutation']](
+          channels, seed=next(seeds), dtype=dtype),
+      coupling)
+
+
+def _split_prior(shape, level, dtype):
+  """Returns the network of the Gaussian of what leaves, given what stays."""
+  height, width, channels = shape
+  network = networks.ZeroConv2D(
+      channels, interleaved=True, name=f'level_{level}_split_prior',
+      dtype=multiscale_flow.network_policy(tf.as_dtype(dtype)))
+  network.build((None, height, width, channels // 2))
+  return network
+
+
+def _top_prior(shape, learn_top, num_classes, dtype, validate_args):
+  """Returns the Gaussian of the top latent."""
+  height, width, channels = shape
+  network = class_network = None
+  if learn_top:
+    network = networks.ZeroConv2D(
+        2 * channels, name='top_prior',
+        dtype=multiscale_flow.network_policy(tf.as_dtype(dtype)))
+    network.build((None, height, width, 2 * channels))
+  if num_classes is not None:
+    class_network = networks.ClassEmbedding(
+        num_classes, 2 * channels, dtype=dtype, name='class_embedding')
+    class_network.build((None,))
+  return top_prior_lib.TopPrior(
+      network, class_network, num_classes, dtype=tf.as_dtype(dtype),
+      validate_args=validate_args)

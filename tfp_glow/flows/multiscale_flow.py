@@ -105,7 +105,8 @@ class MultiscaleFlow(chain.Chain):
         raise TypeError(
             f'{self.name} was built for a condition and needs `{name}=`, '
             f'[..., {", ".join(str(n) for n in shape)}].')
-      given = conditions[name].shape
+      given = tf.convert_to_tensor(
+          conditions[name], dtype_hint=self.dtype).shape
       if len(given) < len(shape) or (
           not tf.TensorShape(given[len(given) - len(shape):])
           .is_compatible_with(shape)):
@@ -122,6 +123,30 @@ class MultiscaleFlow(chain.Chain):
   def from_config(cls, config):
     """Builds the system from what `get_config` gave."""
     return cls(**config)
+
+
+def config_of(arguments):
+  """Returns a constructor's arguments, of its `locals()`, for Keras to save."""
+  config = {k: v for k, v in arguments.items()
+            if k not in ('self', '__class__')}
+  return {**config, 'dtype': tf.as_dtype(config['dtype']).name}
+
+
+def condition_shapes(config, shape, squeezes):
+  """Returns the shapes of the conditions that a coupling's network sees.
+
+  Args:
+    config: Arguments of the flow.
+    shape: `(h, w, c)`, of the image that the coupling sees.
+    squeezes: Python `int`, how often image and feature map were squeezed.
+  """
+  shapes = []
+  if config['feature_map_channels'] is not None:
+    shapes.append((None, *shape[:2],
+                   config['feature_map_channels'] * 4**squeezes))
+  if config['context_size'] is not None:
+    shapes.append((None, config['context_size']))
+  return shapes
 
 
 def checked_image_shape(image_shape, factor):

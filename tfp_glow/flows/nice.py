@@ -67,9 +67,7 @@ class NICE(multiscale_flow.MultiscaleFlow):
     Raises:
       ValueError: If a size is not positive, or `event_size` is odd.
     """
-    config = {k: v for k, v in locals().items()
-              if k not in ('self', '__class__')}
-    config['dtype'] = tf.as_dtype(dtype).name
+    config = multiscale_flow.config_of(locals())
     multiscale_flow.checked_positive(
         event_size=event_size, couplings=couplings,
         hidden_layers=hidden_layers, width=width)

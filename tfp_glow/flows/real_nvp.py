@@ -89,9 +89,7 @@ class RealNVP(multiscale_flow.MultiscaleFlow):
       ValueError: If a size is not positive or does not divide, or `memory`
         has no such name.
     """
-    config = {k: v for k, v in locals().items()
-              if k not in ('self', '__class__')}
-    config['dtype'] = tf.as_dtype(dtype).name
+    config = multiscale_flow.config_of(locals())
     multiscale_flow.checked_positive(
         scales=scales, width=width, residual_blocks=residual_blocks)
     for argument, size in (('feature_map_channels', feature_map_channels),
@@ -109,11 +107,7 @@ class RealNVP(multiscale_flow.MultiscaleFlow):
     def couplings(shape, width, squeezes, *kept_by_each):
       """Couplings in turn, each with its batch normalisation (3.4, 3.7)."""
       h, w, c = shape
-      conditions = []
-      if feature_map_channels is not None:
-        conditions.append((None, h, w, feature_map_channels * 4**squeezes))
-      if context_size is not None:
-        conditions.append((None, context_size))
+      conditions = multiscale_flow.condition_shapes(config, shape, squeezes)
       layers = []
       for mask in kept_by_each:
         on_checkerboard = isinstance(mask, masks.Checkerboard)

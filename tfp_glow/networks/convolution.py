@@ -1,6 +1,71 @@
-"""What the networks' convolutions have in common."""
+"""Convolutions with prepared kernels, and what conditions add to an input."""
+
+import typing
 
 import tensorflow as tf
+
+
+class Convolution(typing.NamedTuple):
+  """A prepared convolution.
+
+  Attributes:
+    kernel: `Tensor` `[..., size, size, C, F]`.
+    bias: `Tensor` `[..., F]`, or a map `[..., H, W, F]`, or `()`, zero.
+    edge: `Tensor` `[..., size**2, F]`: the kernel of the channel that marks the
+      edge, where it is not yet part of the bias; or `()`.
+  """
+
+  kernel: tf.Tensor
+  bias: tf.Tensor | tuple = ()
+  edge: tf.Tensor | tuple = ()
+
+
+def with_edge_channel(kernel, bias, event_shape):
+  """Prepares a convolution that sees one channel more than its input has.
+
+  ```none
+  edge = 1 on the ring of zero padding around the image, 0 inside
+  conv([x, edge], kernel) + bias
+      = conv(x, kernel without its last channel) + map,
+  map = conv(edge, last channel of kernel) + bias
+  ```
+
+  The edge channel is the same for every image, so the map is, too, and is
+  added like a bias.
+
+  Args:
+    kernel: `Tensor` `[..., size, size, C + 1, F]`.
+    bias: `Tensor` `[..., F]`.
+    event_shape: `(H, W, C)`, ints or scalar tensors, or `None`: the map is
+      left to `convolve`.
+  """
+  inside, edge = kernel[..., :-1, :], kernel[..., -1, :]
+  *leading, size, _, filters = edge.shape
+  edge = tf.reshape(edge, [*leading, size**2, filters])
+  if event_shape is None:
+    return Convolution(inside, bias, edge)
+  return Convolution(inside, _map(bias, edge, *event_shape[:2]))
+
+
+def convolve(inputs, convolution, dtype=None):
+  """Convolves, and adds the bias, or the map, or nothing.
+
+  Args:
+    inputs: `Tensor` `[N, H, W, C]`.
+    convolution: `Convolution`, with no leading axes.
+    dtype: Type in which to compute. Default value: `None`, that of `inputs`.
+  """
+  kernel, bias, edge = convolution
+  inputs = tf.cast(inputs, dtype or inputs.dtype)
+  kernel = tf.cast(kernel, inputs.dtype)
+  if not isinstance(edge, tuple):
+    bias = _map(bias, edge, *image_size(inputs))
+  if tuple(kernel.shape[:2]) != (1, 1):
+    return _plus(tf.nn.conv2d(inputs, kernel, 1, 'SAME'), bias)
+  # XLA transposes both operands of a convolution's gradient, not a product's.
+  rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
+  outputs = _plus(tf.matmul(rows, as_matrix(kernel)), bias)
+  return tf.reshape(outputs, [-1, *image_size(inputs), outputs.shape[-1]])
 
 
 def append_channels(x, *conditions):
@@ -15,36 +80,40 @@ def append_channels(x, *conditions):
   return tf.concat(parts, axis=-1) if len(parts) > 1 else x
 
 
-def value_of(variable):
-  return tf.convert_to_tensor(variable)
-
-
 def image_size(images):
-  """Height and width of `[N, H, W, C]`, as integers if they are known."""
+  """Returns height and width of `[N, H, W, C]`, as integers if known."""
   height, width = images.shape[1:3]
   if height is None or width is None:
     return tf.shape(images)[1], tf.shape(images)[2]
   return height, width
 
 
-def convolve(inputs, kernel, bias):
-  """Convolution plus bias, or plus a map, or plus nothing."""
-  kernel = tf.cast(kernel, inputs.dtype)
-  if kernel.shape[:2] != (1, 1):
-    return _plus(tf.nn.conv2d(inputs, kernel, 1, 'SAME'), bias)
-  # XLA transposes both operands of a convolution's gradient, not a product's.
-  rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
-  outputs = _plus(tf.matmul(rows, as_matrix(kernel)), bias)
-  return tf.reshape(outputs, [-1, *image_size(inputs), outputs.shape[-1]])
-
-
 def as_matrix(kernel):
-  """`[C, F]` of a kernel `[1, 1, C, F]`."""
-  return tf.reshape(kernel, kernel.shape[2:])
+  """Returns `[C, F]` of a kernel `[1, 1, C, F]`."""
+  return tf.reshape(kernel, kernel.shape[-2:])
+
+
+def _map(bias, edge, height, width):
+  """Returns `[..., H, W, F]`: the bias, and the convolved edge channel."""
+  *leading, taps, filters = edge.shape
+  maps = tf.matmul(_taps_on_edge(height, width, taps, edge.dtype), edge)
+  return tf.reshape(
+      maps + bias[..., None, :], [*leading, height, width, filters])
+
+
+def _taps_on_edge(height, width, taps, dtype):
+  """Returns `[H*W, taps]`: 1 where a tap of a kernel is outside the image."""
+  size = int(round(taps**.5))
+  ring = tf.pad(tf.zeros([1, height, width, 1], dtype),
+                [[0, 0], *[[size // 2, size // 2]] * 2, [0, 0]],
+                constant_values=1.)
+  kernel = tf.reshape(tf.eye(taps, dtype=dtype), [size, size, 1, taps])
+  return tf.reshape(tf.nn.conv2d(ring, kernel, 1, 'VALID'),
+                    [height * width, taps])
 
 
 def _plus(outputs, bias):
-  if bias is None:
+  if isinstance(bias, tuple):
     return outputs
   bias = tf.cast(bias, outputs.dtype)
   if bias.shape.rank == 1:

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow import frozen
 from tfp_glow import normalization
 from tfp_glow.networks import convolution
+from tfp_glow.networks import prepared_network
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class ActNormConv2D(keras.layers.Layer):
+class ActNormConv2D(prepared_network.PreparedNetwork):
   """Glow's convolution with activation normalisation.
 
   ```none
@@ -57,34 +57,24 @@ class ActNormConv2D(keras.layers.Layer):
         initializer='zeros')
     super().build(input_shape)
 
-  def call(self, inputs):
-    (kernel, bias), = self.folded([self], *convolution.image_size(inputs))
-    return convolution.convolve(inputs, kernel, bias)
+  def prepare(self, weights, event_shape=None):
+    kernel, shift, log_scale = weights
+    # (conv(x, kernel) + shift) s = conv(x, kernel s) + shift s
+    scale = tf.exp(normalization.LOG_SCALE_FACTOR * log_scale)
+    kernel, bias = kernel * _per_filter(scale), shift * scale
+    if self.kernel_size == 1:
+      return convolution.Convolution(kernel, bias)
+    return convolution.with_edge_channel(kernel, bias, event_shape)
 
-  @staticmethod
-  def folded(layers, height, width):
-    """Kernels and biases of alike layers with all else folded in.
-
-    Args:
-      layers: List of layers with weights of the same shapes.
-      height: Height of the image, an integer or `Tensor` `[]`.
-      width: Width of the image, an integer or `Tensor` `[]`.
-
-    Returns:
-      weights: List of pairs of kernel and bias, which is a map `[H, W,
-        filters]` where the kernel is 3x3.
-    """
-    scaled = frozen.once(tuple(map(id, layers)), lambda: _scaled([
-        (layer.kernel, layer.shift, layer.log_scale) for layer in layers]))
-    return _folded(scaled, height, width)
+  def apply(self, prepared, kept, *conditions, context, dtype):
+    return convolution.convolve(kept, prepared, dtype)
 
   def initialize(self, inputs):
     """Sets `shift` and `log_scale` from data, and returns the output."""
     inputs = tf.cast(inputs, self.variable_dtype)
     zeros = tf.zeros([self.filters], self.variable_dtype)
-    (kernel, bias), = _folded(
-        _scaled([(self.kernel, zeros, zeros)]), *convolution.image_size(inputs))
-    raw = convolution.convolve(inputs, kernel, bias)
+    raw = convolution.convolve(inputs, self.prepare(
+        [tf.convert_to_tensor(self.kernel), zeros, zeros]))
     shift, log_scale = normalization.standardising_shift_and_log_scale(raw)
     self.shift.assign(shift)
     self.log_scale.assign(log_scale)
@@ -96,7 +86,7 @@ class ActNormConv2D(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class ZeroConv2D(keras.layers.Layer):
+class ZeroConv2D(prepared_network.PreparedNetwork):
   """Glow's last convolution, which starts at zero.
 
   ```none
@@ -137,17 +127,18 @@ class ZeroConv2D(keras.layers.Layer):
         initializer='zeros')
     super().build(input_shape)
 
-  def call(self, inputs):
-    (kernel, bias), = self.folded([self], *convolution.image_size(inputs))
-    return convolution.convolve(inputs, kernel, bias)
+  def prepare(self, weights, event_shape=None):
+    kernel, bias, log_scale = weights
+    # (conv(x, kernel) + bias) s = conv(x, kernel s) + bias s
+    scale = tf.exp(normalization.LOG_SCALE_FACTOR * log_scale)
+    kernel, bias = kernel * _per_filter(scale), bias * scale
+    if self.interleaved:
+      # Sorting the weights is cheaper than sorting the image.
+      kernel, bias = _halves_last(kernel), _halves_last(bias)
+    return convolution.with_edge_channel(kernel, bias, event_shape)
 
-  @staticmethod
-  def folded(layers, height, width):
-    """See `ActNormConv2D.folded`."""
-    scaled = frozen.once(tuple(map(id, layers)), lambda: _scaled([
-        (layer.kernel, layer.bias, layer.log_scale) for layer in layers],
-        layers[0].interleaved))
-    return _folded(scaled, height, width)
+  def apply(self, prepared, kept, *conditions, context, dtype):
+    return convolution.convolve(kept, prepared, dtype)
 
   def get_config(self):
     return {**super().get_config(), 'filters': self.filters,
@@ -193,8 +184,8 @@ class ZeroDense(keras.layers.Layer):
     scale = tf.exp(normalization.LOG_SCALE_FACTOR * tf.convert_to_tensor(
         self.log_scale))
     inputs = tf.cast(inputs, self.variable_dtype)
-    return (inputs @ convolution.value_of(self.kernel) +
-            convolution.value_of(self.bias)) * scale
+    return (inputs @ tf.convert_to_tensor(self.kernel) +
+            tf.convert_to_tensor(self.bias)) * scale
 
   def get_config(self):
     return {**super().get_config(), 'units': self.units}
@@ -227,7 +218,7 @@ class ClassEmbedding(ZeroDense):
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class GlowNetwork(keras.layers.Layer):
+class GlowNetwork(prepared_network.PreparedNetwork):
   """The network of Glow's couplings.
 
   ```none
@@ -282,41 +273,30 @@ class GlowNetwork(keras.layers.Layer):
   @property
   def is_initialized(self):
     """Whether the activation normalisations have left their initial values."""
-    return all(bool(tf.reduce_any(convolution.value_of(v) != 0.))
+    return all(bool(tf.reduce_any(tf.convert_to_tensor(v) != 0.))
                for conv in (self.conv_1, self.conv_2)
                for v in (conv.shift, conv.log_scale))
 
-  def call(self, kept, condition=None, condition_2=None, folded=None):
-    if folded is None:
-      folded, = self.folded([self], *convolution.image_size(kept))
-    h = tf.cast(convolution.append_channels(kept, condition, condition_2),
-                self.compute_dtype)
-    h = tf.nn.relu(convolution.convolve(h, *folded[0]))
-    h = tf.nn.relu(convolution.convolve(h, *folded[1]))
-    return convolution.convolve(h, *folded[2])
+  @property
+  def prepared_variables(self):
+    return [v for conv in (self.conv_1, self.conv_2, self.conv_last)
+            for v in conv.variables]
 
-  @staticmethod
-  def folded(networks, height, width):
-    """What `call` takes as `folded`, of alike networks together.
+  def prepare(self, weights, event_shape=None):
+    return [conv.prepare(weights[k:k + 3], event_shape) for k, conv in (
+        (0, self.conv_1), (3, self.conv_2), (6, self.conv_last))]
 
-    Args:
-      networks: List of networks with equal `folded_like`.
-      height: Height of the image, an integer or `Tensor` `[]`.
-      width: Width of the image, an integer or `Tensor` `[]`.
-
-    Returns:
-      weights: List of three pairs of kernel and bias for each network.
-    """
-    layers = ([n.conv_1 for n in networks], [n.conv_2 for n in networks],
-              [n.conv_last for n in networks])
-    return list(zip(*(alike[0].folded(alike, height, width)
-                      for alike in layers)))
+  def apply(self, prepared, kept, *conditions, context, dtype):
+    conv_1, conv_2, conv_last = prepared
+    h = convolution.append_channels(kept, *conditions)
+    h = tf.nn.relu(convolution.convolve(h, conv_1, dtype))
+    h = tf.nn.relu(convolution.convolve(h, conv_2))
+    return convolution.convolve(h, conv_last)
 
   @property
-  def folded_like(self):
-    """Equal for networks that can be folded together."""
-    return (GlowNetwork, self.interleaved, self.variable_dtype,
-            *(tuple(v.shape) for v in self.variables))
+  def stack_key(self):
+    return (type(self), self.interleaved, self.compute_dtype,
+            self.variable_dtype, *(tuple(v.shape) for v in self.prepared_variables))
 
   def initialize(self, kept, condition=None, condition_2=None):
     """Initialises the activation normalisations from data, in their order."""
@@ -335,36 +315,9 @@ def _kernel_shape(size, in_channels, out_channels):
   return [size, size, in_channels + edge, out_channels]
 
 
-def _scaled(layers, interleaved=False):
-  """Kernels and biases of alike convolutions, and, apart, the edge's taps."""
-  kernels, biases, log_scales = (
-      [convolution.value_of(v) for v in alike] for alike in zip(*layers))
-  count = len(kernels)
-  # Next to the filters, the convolutions are as one with more filters.
-  kernels = tf.stack(kernels, axis=3)
-  biases = tf.stack(biases)
-  size, _, channels, _, filters = kernels.shape
-  scales = tf.exp(normalization.LOG_SCALE_FACTOR * tf.stack(log_scales))
-  kernels *= scales
-  biases *= scales
-  if interleaved:
-    # Sorting the weights is cheaper than sorting the image.
-    kernels, biases = _halves_last(kernels), _halves_last(biases)
-  if size == 1:
-    return kernels, biases
-  kernels, edges = tf.split(kernels, [channels - 1, 1], axis=2)
-  return kernels, biases, tf.reshape(edges, [size**2, count * filters])
-
-
-def _folded(scaled, height, width):
-  """Pairs of kernel and bias, of what `_scaled` gave."""
-  kernels, biases, *edges = scaled
-  if edges:
-    # The edge channel is the same for every image: one map, like a bias.
-    maps = tf.matmul(_edge(height, width, biases.dtype), *edges)
-    biases = tf.reshape(maps + tf.reshape(biases, [-1]),
-                        [height, width, *biases.shape])
-  return list(zip(tf.unstack(kernels, axis=3), tf.unstack(biases, axis=-2)))
+def _per_filter(scale):
+  """Returns `[..., 1, 1, 1, F]` of `[..., F]`."""
+  return scale[..., None, None, None, :]
 
 
 def _halves_last(values):
@@ -372,12 +325,3 @@ def _halves_last(values):
   *shape, size = values.shape
   pairs = tf.reshape(values, [*shape, size // 2, 2])
   return tf.concat(tf.unstack(pairs, axis=-1), axis=-1)
-
-
-def _edge(height, width, dtype):
-  """`[H*W, 9]`: 1 where a tap of a 3x3 kernel is outside of the image."""
-  ring = tf.pad(tf.zeros([1, height, width, 1], dtype),
-                [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.)
-  taps = tf.reshape(tf.eye(9, dtype=dtype), [3, 3, 1, 9])
-  return tf.reshape(tf.nn.conv2d(ring, taps, 1, 'VALID'),
-                    [height * width, 9])

@@ -6,14 +6,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow import frozen
 from tfp_glow import normalization
 from tfp_glow import replicas
+from tfp_glow.execution import context as context_lib
 from tfp_glow.networks import convolution
+from tfp_glow.networks import prepared_network
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class WeightNormConv2D(keras.layers.Layer):
+class WeightNormConv2D(prepared_network.PreparedNetwork):
   """RealNVP's convolution with weight normalisation.
 
   ```none
@@ -77,23 +78,18 @@ class WeightNormConv2D(keras.layers.Layer):
           initializer='zeros')
     super().build(input_shape)
 
-  def call(self, inputs):
-    return convolution.convolve(
-        tf.cast(inputs, self.compute_dtype), *self.normalised())
-
-  def normalised(self):
-    """The kernel that convolves, and the bias, which may be `None`."""
-    kernel = frozen.once((id(self),), self._normalised_kernel)
-    return kernel, convolution.value_of(self.bias) if self.use_bias else None
-
-  def _normalised_kernel(self):
+  def prepare(self, weights, event_shape=None):
+    kernel, *rest = weights
     # `tf.math.l2_normalize` and the magnitude would be two passes over it.
-    kernel = convolution.value_of(self.kernel)
     scale = tf.math.rsqrt(tf.maximum(
-        tf.reduce_sum(tf.square(kernel), axis=[0, 1, 2]), 1e-12))
+        tf.reduce_sum(tf.square(kernel), axis=[-4, -3, -2]), 1e-12))
     if self.use_magnitude:
-      scale *= convolution.value_of(self.magnitude)
-    return kernel * scale
+      scale *= rest.pop(0)
+    return convolution.Convolution(
+        kernel * scale[..., None, None, None, :], *rest)
+
+  def apply(self, prepared, kept, *conditions, context, dtype):
+    return convolution.convolve(kept, prepared, dtype)
 
   def get_config(self):
     return {**super().get_config(), 'filters': self.filters,
@@ -156,22 +152,27 @@ class OffsetBatchNorm(keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs, training=False):
+    return self.apply(
+        inputs, context_lib.Context(training), self.compute_dtype)
+
+  def apply(self, inputs, context, dtype):
+    """Normalises, and notes in the context how the averages move."""
     values = tf.cast(inputs, self.variable_dtype)
-    if (training and values.shape.rank == 4 and values.dtype == tf.float32 and
-        replicas.count() == 1):
+    offset = tf.convert_to_tensor(self.offset)
+    if (context.training and values.shape.rank == 4 and
+        values.dtype == tf.float32 and replicas.count() == 1):
       outputs, mean, variance = normalization.batch_normalised(
-          values, convolution.value_of(self.offset), self.epsilon)
-      normalization.move_if_updating(self.running_mean, mean, self.momentum)
-      normalization.move_if_updating(
-          self.running_variance, variance, self.momentum)
-      return tf.cast(outputs, self.compute_dtype)
+          values, offset, self.epsilon)
+      normalization.move(context, self.running_mean, mean, self.momentum)
+      normalization.move(
+          context, self.running_variance, variance, self.momentum)
+      return tf.cast(outputs, dtype)
     mean, variance = normalization.batch_or_running(
         values, self.running_mean, self.running_variance, self.momentum,
-        training)
+        context)
     outputs = tf.nn.batch_normalization(
-        values, mean, variance, convolution.value_of(self.offset), None,
-        self.epsilon)
-    return tf.cast(outputs, self.compute_dtype)
+        values, mean, variance, offset, None, self.epsilon)
+    return tf.cast(outputs, dtype)
 
   def get_config(self):
     return {**super().get_config(), 'momentum': self.momentum,
@@ -179,7 +180,7 @@ class OffsetBatchNorm(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(prepared_network.PreparedNetwork):
   """A block of RealNVP's residual networks.
 
   ```none
@@ -226,20 +227,28 @@ class ResidualBlock(keras.layers.Layer):
       layer.build(input_shape)
     self.built = True
 
-  def call(self, inputs, training=False):
-    return inputs + self.conv_out(self.inner(inputs, training))
+  def prepare(self, weights, event_shape=None):
+    by_variable = _by_variable(self, weights)
+    return [conv.prepare(by_variable(conv))
+            for conv in (self.conv_1, self.conv_out)]
 
-  def inner(self, inputs, training):
-    """What `conv_out` sees."""
-    h = self.conv_1(tf.nn.relu(self.norm_in(inputs, training=training)))
-    return tf.nn.relu(self.norm_1(h, training=training))
+  def apply(self, prepared, kept, *conditions, context, dtype):
+    conv_1, conv_out = prepared
+    h = self.inner(kept, conv_1, context, dtype)
+    return kept + convolution.convolve(h, conv_out)
+
+  def inner(self, x, conv_1, context, dtype):
+    """Returns the input of the last convolution."""
+    h = tf.nn.relu(self.norm_in.apply(x, context, dtype))
+    h = convolution.convolve(h, conv_1)
+    return tf.nn.relu(self.norm_1.apply(h, context, dtype))
 
   def get_config(self):
     return {**super().get_config(), 'width': self.width, 'seed': self.seed}
 
 
 @keras.saving.register_keras_serializable('tfp_glow')
-class ResidualNetwork(keras.layers.Layer):
+class ResidualNetwork(prepared_network.PreparedNetwork):
   """The network of RealNVP's couplings.
 
   ```none
@@ -336,37 +345,41 @@ class ResidualNetwork(keras.layers.Layer):
       layer.build((*spatial, self.width))
     self.built = True
 
-  def call(self, kept, condition=None, condition_2=None, training=False):
-    x = self.norm_in(kept, training=training)
+  def prepare(self, weights, event_shape=None):
+    by_variable = _by_variable(self, weights)
+
+    def prepared(conv):
+      return conv.prepare(by_variable(conv))
+
+    skips = [prepared(conv) for conv in (self.skip_in, *self.skips)]
+    blocks = [block.prepare(by_variable(block)) for block in self.blocks]
+    # The last block's output goes into the last skip and nowhere else, and both
+    # are linear: one convolution of the block's inner value, and one of its
+    # input, which joins the skip before.
+    last = skips.pop()
+    skips[-1] = _joined(skips[-1], last)
+    blocks[-1][1] = _composed(blocks[-1][1], last)
+    return prepared(self.conv_in), skips, blocks, prepared(self.conv_out)
+
+  def apply(self, prepared, kept, *conditions, context, dtype):
+    conv_in, skips, blocks, conv_out = prepared
+    x = self.norm_in.apply(kept, context, dtype)
     parts = [x, -x]
     if self.checkerboard is not None:
       x *= 2.
       parts = [x, -x, self._mask(x)]
     h = tf.nn.relu(tf.concat(parts, axis=-1))
-    h = self.conv_in(convolution.append_channels(h, condition, condition_2))
-    *skips, last = frozen.once((id(self),), self._summed_convolutions)
-    total = convolution.convolve(h, *skips[0])
-    for block, skip in zip(self.blocks, skips[1:]):
-      h = block(h, training=training)
-      total += convolution.convolve(h, *skip)
-    total += convolution.convolve(self.blocks[-1].inner(h, training), *last)
-    total = self.norm_out(total, training=training)
-    return self.conv_out(tf.nn.relu(total))
-
-  def _summed_convolutions(self):
-    """Kernel and bias of each convolution that adds to the sum.
-
-    What the last block gives goes into the last skip and nowhere else, and both
-    are linear: one convolution of the block, and one of its input, which joins
-    the skip before.
-    """
-    *skips, last_skip = [
-        conv.normalised() for conv in (self.skip_in, *self.skips)]
-    skips[-1] = [a + b for a, b in zip(skips[-1], last_skip)]
-    last_block = self.blocks[-1].conv_out.normalised()
-    return [*skips, [tf.tensordot(
-        weights, convolution.as_matrix(last_skip[0]), 1)
-                     for weights in last_block]]
+    h = convolution.append_channels(h, *conditions)
+    h = convolution.convolve(h, conv_in, dtype)
+    total = convolution.convolve(h, skips[0])
+    for block, convs, skip in zip(self.blocks, blocks, skips[1:]):
+      h = block.apply(convs, h, context=context, dtype=dtype)
+      total += convolution.convolve(h, skip)
+    conv_1, conv_out_and_skip = blocks[-1]
+    h = self.blocks[-1].inner(h, conv_1, context, dtype)
+    total += convolution.convolve(h, conv_out_and_skip)
+    total = self.norm_out.apply(total, context, dtype)
+    return convolution.convolve(tf.nn.relu(total), conv_out)
 
   def _mask(self, x):
     """`[N, H, W, 1]`, 1 where a pixel is kept and 0 elsewhere."""
@@ -379,3 +392,23 @@ class ResidualNetwork(keras.layers.Layer):
     return {**super().get_config(), 'filters': self.filters,
             'width': self.width, 'residual_blocks': self.residual_blocks,
             'checkerboard': self.checkerboard, 'seed': self.seed}
+
+
+def _by_variable(network, weights):
+  """Returns a function from a layer of the network to its own weights."""
+  values = {id(v): value for v, value in zip(network.variables, weights)}
+  return lambda layer: [values[id(v)] for v in layer.variables]
+
+
+def _joined(one, other):
+  """Returns the convolution whose output is the sum of two."""
+  return convolution.Convolution(
+      one.kernel + other.kernel, one.bias + other.bias)
+
+
+def _composed(first, second):
+  """Returns the convolution that is one, then one of 1x1, less its bias."""
+  matrix = second.kernel[..., 0, 0, :, :]
+  return convolution.Convolution(
+      tf.einsum('...yxcf,...fg->...yxcg', first.kernel, matrix),
+      tf.einsum('...f,...fg->...g', first.bias, matrix))

@@ -8,7 +8,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfp_glow import frozen
+from tfp_glow import execution
 from tfp_glow import version
 
 # The inputs of each signature; class-conditional models take `label` too.
@@ -54,6 +54,7 @@ class Signatures:
     """
     self._model = model
     self._attributes = list(directions)
+    self._prepared = execution.PreparedWeights()
     self._directions = None
     dtype = tf.as_dtype(model.compute_dtype)
     if directions:
@@ -88,14 +89,13 @@ class Signatures:
 
   def concrete_functions(self):
     """`dict` from names to concrete functions, `serving_default` included."""
-    with frozen.freezing() as self._frozen:
-      # What is made of weights is made now: a graph in which that happened
-      # would be traced twice.
-      for traced in (self._inverse, self._forward):
-        traced.python_function(*(
-            tf.zeros([1, *spec.shape[1:]], spec.dtype)
-            for spec in traced.input_signature))
-      functions = {name: self._function(name) for name in self.names}
+    # Weights are prepared now: a graph in which that happened would be traced
+    # twice.
+    for traced in (self._inverse, self._forward):
+      traced.python_function(*(
+          tf.zeros([1, *spec.shape[1:]], spec.dtype)
+          for spec in traced.input_signature))
+    functions = {name: self._function(name) for name in self.names}
     return {'serving_default': functions['log_prob'], **functions}
 
   def log_prob(self, images, **label):
@@ -157,15 +157,17 @@ class Signatures:
             for name, fact in facts.items()}
 
   def _traced_inverse(self, dequantised, *label):
-    return self._model.distribution.bijector.inverse_and_log_det(
-        dequantised, **self._conditions(label))
+    return self._model.distribution.bijector.evaluate(
+        dequantised, True, self._context(label))
 
   def _traced_forward(self, latents, *label):
-    return self._model.distribution.bijector.forward(
-        latents, **self._conditions(label))
+    return self._model.distribution.bijector.evaluate(
+        latents, False, self._context(label))[0]
 
-  def _conditions(self, label):
-    return {'label': label[0]} if label else {}
+  def _context(self, label):
+    return execution.Context(
+        prepared=self._prepared,
+        conditions={'label': label[0]} if label else {})
 
   def _decode_finite(self, latents, label):
     # Finite inputs can still be large enough to overflow.
