@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfp_glow import execution
 from tfp_glow import networks
-from tfp_glow import normalization
+from tfp_glow.bijectors import conditioner
 
 X = np.random.default_rng(0).standard_normal((5, 6, 4, 3))
 
@@ -81,6 +82,14 @@ def checkerboard(kept):
   return np.broadcast_to(mask[..., None], (5, 6, 4, 1))
 
 
+def updated(network, x):
+  """Moves the running averages of a network as a step of training does."""
+  updates = execution.Updates()
+  conditioner.Conditioner(network)(
+      x, 3, context=execution.Context(True, updates))
+  updates.apply_where(True)
+
+
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('kept,blocks', [(None, 3), ('even', 2), ('odd', 1)])
 def test_residual_network_is_that_of_the_program(kept, blocks, training):
@@ -96,8 +105,7 @@ def test_residual_network_is_that_of_the_program(kept, blocks, training):
       network(x, training=training), want, atol=1e-12)
   if training:
     assert len(moved) == 2 * (2 + 2 * blocks)
-    with normalization.updating_running_averages():
-      network(x, training=True)
+    updated(network, x)
     for variable, value in moved:
       np.testing.assert_allclose(variable, value, atol=1e-12)
 
@@ -134,7 +142,7 @@ def test_weight_norm_does_not_see_the_length_of_a_kernel():
   assert [v.name for v in bare.variables] == ['kernel']
 
 
-def test_moments_move_in_training_in_the_context_only():
+def test_moments_move_in_training_where_somebody_takes_updates():
   norm = networks.OffsetBatchNorm(dtype='float64')
   norm.build(X.shape)
   norm.offset.assign([1., 2., 3.])
@@ -144,10 +152,11 @@ def test_moments_move_in_training_in_the_context_only():
       norm(x, training=True), want + [1., 2., 3.], atol=1e-12)
   assert not norm.running_mean.numpy().any()
   assert (norm.running_variance.numpy() == 1.).all()
-  with normalization.updating_running_averages():
-    norm(x)
-    assert not norm.running_mean.numpy().any()
-    norm(x, training=True)
+  updates = execution.Updates()
+  norm.apply(x, execution.Context(updates=updates), 'float64')
+  assert not updates.pairs
+  norm.apply(x, execution.Context(True, updates), 'float64')
+  updates.apply_where(True)
   np.testing.assert_allclose(norm.running_mean, .1 * x.mean((0, 1, 2)))
   np.testing.assert_allclose(
       norm.running_variance, .9 + .1 * x.var((0, 1, 2)))
@@ -156,17 +165,6 @@ def test_moments_move_in_training_in_the_context_only():
       norm(x), (x - mean) / np.sqrt(variance + 1e-4) + [1., 2., 3.],
       atol=1e-12)
   assert {v.name for v in norm.trainable_variables} == {'offset'}
-
-
-def test_the_context_ends_where_it_ends():
-  assert not normalization.is_updating()
-  with pytest.raises(RuntimeError, match='stop'):
-    with normalization.updating_running_averages():
-      with normalization.updating_running_averages():
-        assert normalization.is_updating()
-      assert normalization.is_updating()
-      raise RuntimeError('stop')
-  assert not normalization.is_updating()
 
 
 def test_work_on_weights_is_done_in_their_precision():

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from tests import contract
 import tfp_glow as tg
-from tfp_glow import networks
 from tfp_glow import execution
+from tfp_glow import networks
 from tfp_glow.execution import plan
 
 LAYERS = [
