@@ -86,7 +86,7 @@ def updated(network, x):
   """Moves the running averages of a network as a step of training does."""
   updates = execution.Updates()
   conditioner.Conditioner(network)(
-      x, 3, context=execution.Context(True, updates))
+      tf.constant(x), 3, context=execution.Context(True, updates))
   updates.apply_where(True)
 
 

@@ -296,7 +296,8 @@ class GlowNetwork(prepared_network.PreparedNetwork):
   @property
   def stack_key(self):
     return (type(self), self.interleaved, self.compute_dtype,
-            self.variable_dtype, *(tuple(v.shape) for v in self.prepared_variables))
+            self.variable_dtype,
+            *(tuple(v.shape) for v in self.prepared_variables))
 
   def initialize(self, kept, condition=None, condition_2=None):
     """Initialises the activation normalisations from data, in their order."""
