@@ -80,9 +80,7 @@ class ReconstructionCheck(keras.callbacks.Callback):
           'rate.', stacklevel=2)
 
   def _measure(self, images):
-    bijector = self.model.distribution.bijector
-    dequantised = .5 + tf.cast(
-        images // 2**(8 - self.model.num_bits), bijector.dtype)
     with run.measuring_reconstruction() as errors:
-      bijector.inverse(dequantised, training=True, **self._conditions)
+      self.model.latents_and_log_prob(
+          self.model.pixels.middle(images), training=True, **self._conditions)
     return tf.stack(errors) if errors else tf.zeros([0])
