@@ -177,11 +177,9 @@ def _compare_glow(compare, config):
   flow = checkpoints.load_openai_glow(
       compare.group('weights'), shape, dtype=compare.dtype)
   model = model_lib.FlowModel(flow, num_bits=config['n_bits'])
-  images = _dequantised(compare, 'image', 'noise', config['n_bits'])
-  latents = model.distribution.bijector.inverse(images, **labels('label'))
-  log_prob = model.distribution.log_prob(
-      images, bijector_kwargs=labels('label'))
-  compare.add('bits_per_dim', -log_prob / (model.num_dims * np.log(2.)), 1e-5)
+  latents, log_prob = model.latents_and_log_prob(
+      _dequantised(compare, 'image', 'noise', model.pixels), **labels('label'))
+  compare.add('bits_per_dim', model.pixels.bits_per_dim(log_prob), 1e-5)
   for level, part in enumerate(flow.split_latent(latents)):
     compare.add(f'eps_{level}', part, compare.latent_tolerance)
   compare.add('top_latent', flow.top_latent(latents, **labels('label')),
@@ -194,10 +192,10 @@ def _compare_glow(compare, config):
   return compare.rows
 
 
-def _dequantised(compare, image, noise, num_bits):
+def _dequantised(compare, image, noise, pixels):
   """Stored images with stored noise, in `[0, 2**num_bits)`."""
-  levels = compare.stored[image] >> (8 - num_bits)
-  return levels + compare[noise] * 2.**num_bits
+  return pixels.dequantise(
+      compare.stored[image], compare[noise] * pixels.num_bins)
 
 
 def _compare_decoded(compare, model, conditions):
@@ -209,9 +207,10 @@ def _compare_decoded(compare, model, conditions):
   decoded = model.decode(z, **conditions).numpy()
   expected = compare.stored['decode_image']
   values = compare.stored['decode_float'].astype(np.float64)
-  edges = np.round(values * 2.**model.num_bits) / 2.**model.num_bits
-  one_level = np.abs(decoded.astype(int) - expected) <= 2**(8 - model.num_bits)
-  allowed = (np.abs(values - edges) <= EDGE) & one_level
+  num_bins = model.pixels.num_bins
+  edges = np.round(values * num_bins) / num_bins
+  one_bin = np.abs(decoded.astype(int) - expected) <= model.pixels.bin_width
+  allowed = (np.abs(values - edges) <= EDGE) & one_bin
   num_allowed = np.sum(allowed & (decoded != expected))
   compare.add(
       'decode_image', np.where(allowed, expected, decoded), 0.,
@@ -225,7 +224,7 @@ def _compare_initialised(compare, config, labels):
       compare.group('before_init'), shape, dtype=compare.dtype)
   model = model_lib.FlowModel(flow, num_bits=config['n_bits'])
   model.distribution.bijector.initialize(
-      _dequantised(compare, 'init_image', 'init_noise', config['n_bits']),
+      _dequantised(compare, 'init_image', 'init_noise', model.pixels),
       **labels('init_label'))
   variables = checkpoints.openai_glow_variables(flow)
   for name in compare.group('after_init'):

@@ -57,7 +57,7 @@ def test_encode_and_decode_give_every_image_back(num_bits, preprocessing):
 def test_log_prob_is_the_density_over_dequantised_images(preprocessing):
   model = make_model(num_bits=5, preprocessing=preprocessing)
   images = random_images(7)
-  noise = model._fixed_noise()
+  noise = model.pixels.fixed_noise()
   dequantised = images // 8 + noise
   if preprocessing == 'centered':
     y, log_det = dequantised / 32. - .5, -32. * math.log(32.)
@@ -148,7 +148,7 @@ def test_dequantisation_is_fresh_in_training_and_fixed_elsewhere():
   assert np.abs(one - two).max() > 1e-3
   np.testing.assert_allclose(
       model(images)['bits_per_dim'], model.bits_per_dim(images), rtol=1e-5)
-  # Noise stays inside a bin: brighter by less than a level changes nothing.
+  # Noise stays inside a bin: brighter by less than a bin changes nothing.
   np.testing.assert_array_equal(
       model.log_prob(images // 64 * 64), model.log_prob(images))
 
@@ -264,7 +264,7 @@ def test_more_images_than_a_batch_are_taken_in_turn(monkeypatch):
   model = make_model(num_classes=3)
   images, labels = random_images(10), np.arange(10) % 3
   want = model.log_prob(images, labels)
-  monkeypatch.setattr(tg.model, '_BATCH_SIZE', 4)
+  monkeypatch.setattr(tg.model.inference, '_BATCH_SIZE', 4)
   np.testing.assert_allclose(model.log_prob(images, labels), want, rtol=1e-6)
 
 

@@ -132,9 +132,6 @@ def resample_levels(model, images, levels, temperature=1., seed=None,
        2016. Section 4.2 and its appendix on compression.
        https://arxiv.org/abs/1605.08803
   """
-  if not 0. <= temperature < math.inf:
-    raise ValueError(
-        f'`temperature` must be finite and not negative, got {temperature}.')
   parts = model.flow.split_latent(model.encode(images, **conditions))
   for level in levels:
     if level not in range(-len(parts), len(parts)):
@@ -142,11 +139,10 @@ def resample_levels(model, images, levels, temperature=1., seed=None,
           f'`levels` has {level}, but the flow has {len(parts)}: '
           f'0 .. {len(parts) - 1}, or counted from the last, '
           f'-1 .. {-len(parts)}.')
-  if seed is None:
-    seed = int(np.random.default_rng().integers(2**31))
-  for level in {level % len(parts) for level in levels}:
-    parts[level] = temperature * tf.random.stateless_normal(
-        tf.shape(parts[level]), [seed, level], dtype=parts[level].dtype)
+  drawn = model.flow.split_latent(
+      model.sample_latents(len(images), temperature, seed))
+  for level in levels:
+    parts[level] = drawn[level]
   return model.decode(model.flow.join_latent(parts), **conditions)
 
 
@@ -270,7 +266,7 @@ def _batches(model, argument, images, batch_size, conditions):
           f'`{argument[:-1]}_conditions` is given, but `{argument}` is an '
           'iterable: let that yield (images, {name: condition}).')
     for batch in images:
-      yield model._pack(batch)  # pylint: disable=protected-access
+      yield model.pack(batch)
     return
   for start in range(0, images.shape[0], batch_size):
     batch = slice(start, start + batch_size)

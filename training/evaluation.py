@@ -12,7 +12,7 @@ def bits_per_dim(model, batches, num_samples=None, seed=0):
   With `num_samples`, by the importance-weighted bound
 
   ```none
-  log p(image) >= log mean_k p(levels + u_k),   u_k uniform in [0, 1)
+  log p(image) >= log mean_k p(bins + u_k),   u_k uniform in [0, 1)
   ```
 
   which rises to log p(image) as there are more samples. Without, by the one
@@ -35,10 +35,8 @@ def bits_per_dim(model, batches, num_samples=None, seed=0):
   """
   @tf.function(autograph=False, reduce_retracing=True)
   def log_prob(images, noise, conditions):
-    levels = tf.bitwise.right_shift(
-        images, tf.constant(8 - model.num_bits, tf.uint8))
-    return model.distribution.log_prob(
-        tf.cast(levels, noise.dtype) + noise, bijector_kwargs=conditions)
+    return model.latents_and_log_prob(
+        model.pixels.dequantise(images, noise), **conditions)[1]
 
   generator = tf.random.Generator.from_seed(seed)
   results = []
@@ -52,7 +50,7 @@ def bits_per_dim(model, batches, num_samples=None, seed=0):
               images.shape, dtype=model.compute_dtype), conditions)
           for _ in range(num_samples)], axis=0) - math.log(num_samples)
     results.append(np.asarray(values, np.float64))
-  return -np.concatenate(results) / (model.num_dims * math.log(2.))
+  return np.asarray(model.pixels.bits_per_dim(np.concatenate(results)))
 
 
 def mean_and_error(values):
@@ -95,26 +93,21 @@ def reconstruction(model, batches, seed=0):
   Returns:
     error: The largest error of a dequantised pixel, of a grey scale from 0
       to 1.
-    exact: How many images come back with every pixel's level unchanged.
+    exact: How many images come back with every pixel's bin unchanged.
   """
-  bijector = model.distribution.bijector
+  pixels = model.pixels
   generator = np.random.default_rng(seed)
-  shift = 8 - model.num_bits
   error, exact = 0., 0
   for batch in batches:
     images, conditions = unpack(model, batch)
-    levels = images.numpy() >> shift
-    dequantised = tf.cast(
-        levels + generator.random(levels.shape), model.compute_dtype)
-    # `identity` makes a tensor that the bijector has not seen, so that it
-    # computes what it otherwise would remember.
-    latents = tf.identity(bijector.inverse(dequantised, **conditions))
-    back = bijector.forward(latents, **conditions)
+    dequantised = pixels.dequantise(images, generator.random(images.shape))
+    latents, _ = model.latents_and_log_prob(dequantised, **conditions)
+    back = model.dequantised(latents, **conditions)
     error = max(error, float(tf.reduce_max(tf.abs(back - dequantised))))
     decoded = model.decode(model.encode(images, **conditions), **conditions)
     exact += int(np.sum(np.all(
-        decoded.numpy() >> shift == levels, axis=(1, 2, 3))))
-  return error / 2**model.num_bits, exact
+        pixels.bins(decoded) == pixels.bins(images), axis=(1, 2, 3))))
+  return error / pixels.num_bins, exact
 
 
 def images_and_labels(batches):
@@ -128,6 +121,5 @@ def images_and_labels(batches):
 
 def unpack(model, batch):
   """The images of a batch, and the conditions that the model takes."""
-  images, labels = batch if isinstance(batch, tuple) else (batch, None)
-  return images, (
-      {'label': labels} if 'label' in model.condition_names else {})
+  conditions = model.pack(batch)
+  return conditions.pop('images'), conditions

@@ -121,6 +121,6 @@ def conditions(model, labels):
   Returns:
     conditions: `dict`, for the model's methods.
   """
-  if 'label' in model.condition_names and labels is not None:
-    return {'label': labels}
-  return {}
+  inputs = model.pack((None, labels))
+  del inputs['images']
+  return inputs

@@ -24,8 +24,20 @@ class MultiscaleFlow(chain.Chain):
 
   @property
   def condition_names(self):
-    needed = set(self._condition_shapes())
+    needed = set(self.condition_shapes)
     return super().condition_names - {'feature_map', 'context'} | needed
+
+  @property
+  def condition_shapes(self):
+    """`dict` of event shapes of conditions that no call can do without."""
+    channels = self._config.get('feature_map_channels')
+    size = self._config.get('context_size')
+    shapes = {}
+    if channels is not None:
+      shapes['feature_map'] = (*self._config['image_shape'][:2], channels)
+    if size is not None:
+      shapes['context'] = (size,)
+    return shapes
 
   @property
   def latent_shapes(self):
@@ -79,17 +91,6 @@ class MultiscaleFlow(chain.Chain):
             [tf.shape(p)[:p.shape.rank - len(s)], [math.prod(s)]], axis=0))
          for p, s in zip(parts, self._latent_shapes)], axis=-1)
 
-  def _condition_shapes(self):
-    """Event shapes of the conditions that the couplings were built for."""
-    channels = self._config.get('feature_map_channels')
-    size = self._config.get('context_size')
-    shapes = {}
-    if channels is not None:
-      shapes['feature_map'] = (*self._config['image_shape'][:2], channels)
-    if size is not None:
-      shapes['context'] = (size,)
-    return shapes
-
   def _checked(self, value, argument, event_ndims, conditions):
     value = super()._checked(value, argument, event_ndims, conditions)
     size = sum(math.prod(shape) for shape in self._latent_shapes)
@@ -100,7 +101,7 @@ class MultiscaleFlow(chain.Chain):
       raise ValueError(
           f'`{argument}` of {self.name} has shape {value.shape}, but '
           f'[..., {", ".join(str(n) for n in needed)}] is needed.')
-    for name, shape in self._condition_shapes().items():
+    for name, shape in self.condition_shapes.items():
       if conditions.get(name) is None:
         raise TypeError(
             f'{self.name} was built for a condition and needs `{name}=`, '

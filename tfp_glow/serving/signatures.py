@@ -1,8 +1,5 @@
 """What is served of a model: functions of batches, row by row."""
 
-# The model's own ways from pixels to the flow and back are used as they are.
-# pylint: disable=protected-access
-
 import collections.abc
 import dataclasses
 
@@ -10,6 +7,7 @@ import tensorflow as tf
 
 from tfp_glow import execution
 from tfp_glow import version
+from tfp_glow.model import base as base_lib
 
 # The inputs of each signature; class-conditional models take `label` too.
 INPUTS = {
@@ -63,7 +61,7 @@ class Signatures:
           trainable=False, name='directions')
     self._num_classes = None
     if 'label' in model.condition_names:
-      self._num_classes = model.flow.num_classes
+      self._num_classes = model.num_classes
     self._inputs = self._all_inputs(dtype)
     labels = [] if self._num_classes is None else [tf.TensorSpec(
         [None], tf.int32)]
@@ -100,30 +98,31 @@ class Signatures:
 
   def log_prob(self, images, **label):
     """Densities with noise that is always the same, so that they repeat."""
-    model = self._model
-    dequantised = model._dequantise(images, model._fixed_noise())
-    latents, log_det = self._inverse(dequantised, *label.values())
-    log_prob = model.distribution.distribution.log_prob(latents) + log_det
-    return {'log_prob': log_prob, 'bits_per_dim': model._bits(log_prob)}
+    pixels = self._model.pixels
+    dequantised = pixels.dequantise(images, pixels.fixed_noise())
+    _, log_prob = self._inverse(dequantised, *label.values())
+    return {'log_prob': log_prob, 'bits_per_dim': pixels.bits_per_dim(log_prob)}
 
   def encode(self, images, **label):
     """Latents of images, each pixel in the middle of its bin."""
-    middle = self._model._levels(images) + .5
+    middle = self._model.pixels.middle(images)
     return {'latents': self._inverse(middle, *label.values())[0]}
 
   def decode(self, latents, **label):
     """Images of latents."""
     dequantised = self._forward(latents, *label.values())
-    return {'images': self._model._quantise(dequantised)}
+    return {'images': self._model.pixels.quantise(dequantised)}
 
   def sample(self, seed, temperature, **label):
     """New images, each row from its own seed, whatever it is batched with."""
-    shape = [self._model.num_dims]
-    noise = tf.map_fn(
-        lambda s: tf.random.stateless_normal(
-            shape, s, dtype=temperature.dtype, alg='philox'),
-        seed, fn_output_signature=tf.TensorSpec(shape, temperature.dtype))
-    return self._decode_finite(noise * temperature[:, None], label)
+    base = self._model.base
+    latents = tf.map_fn(
+        lambda s: base.sample(seed=s), seed,
+        fn_output_signature=tf.TensorSpec(
+            [self._model.num_dims], temperature.dtype))
+    if base_lib.mean(base) is not None:
+      latents = base_lib.tempered(base, latents, temperature[:, None])
+    return self._decode_finite(latents, label)
 
   def interpolate(self, images_a, images_b, weight, **label):
     """Images on the straight lines between latents; at 0 they are the first."""
@@ -157,12 +156,20 @@ class Signatures:
             for name, fact in facts.items()}
 
   def _traced_inverse(self, dequantised, *label):
+<<<<<<< HEAD
     return self._model.distribution.bijector.evaluate(
         dequantised, True, self._context(label))
 
   def _traced_forward(self, latents, *label):
     return self._model.distribution.bijector.evaluate(
         latents, False, self._context(label))[0]
+=======
+    return self._model.latents_and_log_prob(
+        dequantised, **self._conditions(label))
+
+  def _traced_forward(self, latents, *label):
+    return self._model.dequantised(latents, **self._conditions(label))
+>>>>>>> 216e328
 
   def _context(self, label):
     return execution.Context(
@@ -188,8 +195,7 @@ class Signatures:
             (self._model.num_dims,), dtype, tf.math.is_finite, 'finite'),
         'seed': _Input((2,), tf.int32),
         'temperature': _Input(
-            (), dtype, lambda t: tf.math.is_finite(t) & (t >= 0.),
-            'finite and not negative'),
+            (), dtype, *_temperatures(self._model.base)),
         'weight': number,
         'strength': number,
         'attribute': _number_below(len(self._attributes)),
@@ -216,6 +222,14 @@ class Signatures:
       return getattr(self, name)(**inputs)
 
     return function.get_concrete_function(**specs)
+
+
+def _temperatures(base):
+  """Temperatures that are good, and what they need to be."""
+  if base_lib.mean(base) is None:
+    return lambda t: t == 1., '1: the base distribution has no mean'
+  return (lambda t: tf.math.is_finite(t) & (t >= 0.),
+          'finite and not negative')
 
 
 def _number_below(count):

@@ -1,0 +1,307 @@
+"""The model: a distribution over images, and what it is used for."""
+
+from collections.abc import Mapping
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow import replicas
+from tfp_glow.bijectors import chain
+from tfp_glow.model import base as base_lib
+from tfp_glow.model import inference
+from tfp_glow.model import inputs as inputs_lib
+from tfp_glow.model import pixels as pixels_lib
+from tfp_glow.model import training as training_lib
+from tfp_glow.model import weights
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
+
+@keras.saving.register_keras_serializable('tfp_glow')
+class FlowModel(inference.Inference, training_lib.TrainedByKeras):
+  """Fits a flow to uint8 images, and does with it what flows are for.
+
+  ```none
+  bin          q = floor(image / 2**(8 - num_bits))
+  dequantised  v = q + u,  u uniform in [0, 1)
+  bits/dim     -log p(v) / (H W C log 2)
+  ```
+
+  `distribution` is the `tfd.TransformedDistribution` over `v`, and the loss is
+  bits/dim. Every variable of the flow and of the base distribution is one of
+  the model's weights, so that Keras trains, saves and restores it.
+
+  #### Examples
+
+  >>> flow = tfp_glow.Glow((8, 8, 1), levels=2, steps=1, width=8, seed=0)
+  >>> model = FlowModel(flow, num_bits=4)
+  >>> images = np.random.default_rng(0).integers(
+  ...     0, 256, (32, 8, 8, 1), dtype=np.uint8)
+  >>> model.adapt(images)
+  >>> model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
+  >>> history = model.fit(images, batch_size=16, verbose=0)
+  >>> model.sample(3, temperature=.7, seed=0).shape
+  TensorShape([3, 8, 8, 1])
+  """
+
+  def __init__(self,
+               flow: tfb.Bijector,
+               num_bits: int = 8,
+               preprocessing: str = 'centered',
+               image_shape: tuple[int, int, int] | None = None,
+               weight_y: float = 0.,
+               base: tfd.Distribution | None = None,
+               seed: int | None = None,
+               name: str = 'flow_model',
+               **kwargs: Any):
+    """Puts a distribution over images around a flow.
+
+    Args:
+      flow: Bijector from flat latents `[D]` to preprocessed images
+        `[H, W, C]`, or to vectors `[D]` with `image_shape`: `Glow`, `RealNVP`,
+        `NICE`, or a chain of one's own, whose networks, if they need a
+        condition, have been built.
+      num_bits: Bits of each pixel that are modelled, 1 .. 8.
+      preprocessing: Values that the flow sees: `'centered'`,
+        `v / 2**num_bits - 0.5` (Glow), or `'logit'`,
+        `logit(0.05 + 0.9 v / 2**num_bits)` (RealNVP).
+      image_shape: `(H, W, C)`, needed where the flow does not tell.
+      weight_y: Weight of the classifier head's cross-entropy, in bits, in the
+        loss. Needs a `Glow` with `classifier=True`.
+      base: Distribution of the latents: over `[D]`, over scalars (then each
+        component has it), or a batch `[D]` of those. Its variables are trained
+        with the flow's. Default value: `None`, the standard normal.
+      seed: Of the dequantisation noise in training.
+      name: Name of the model.
+      **kwargs: Keyword arguments of `keras.Model`.
+
+    Raises:
+      TypeError: If `base` is no distribution of the flow's dtype.
+      ValueError: If an argument is out of range, or shapes do not fit.
+    """
+    # The flow has its own precision; the networks have theirs.
+    dtype = tf.as_dtype(flow.dtype or tf.float32)
+    kwargs['dtype'] = dtype.name
+    has_classifier = getattr(flow, 'classifier', None) is not None
+    if weight_y < 0. or (weight_y and not has_classifier):
+      raise ValueError(
+          f'`weight_y` is {weight_y}: it must not be negative, and needs a '
+          'Glow with `num_classes` and `classifier=True`.')
+    super().__init__(weight_y, seed, name=name, **kwargs)
+    self.pixels = pixels_lib.Pixels(
+        _image_shape(flow, image_shape), num_bits, preprocessing, dtype)
+    self.seed = seed
+    self.flow = flow
+    to_images = [*self.pixels.bijectors(), flow]
+    if flow.inverse_min_event_ndims == 1:
+      to_images.insert(-1, tfb.Reshape(
+          event_shape_out=self.image_shape, event_shape_in=(self.num_dims,)))
+    self._distribution = tfd.TransformedDistribution(
+        base_lib.over_latents(base, self.num_dims, dtype),
+        chain.Chain(to_images, name='to_images'))
+    self._checks = inputs_lib.Inputs(
+        self.pixels, self.condition_names,
+        getattr(flow, 'condition_shapes', {}), self.num_classes)
+    self._build_networks()
+    self._flow_weights = weights.as_keras_variables(self._distribution)
+    self.built = True
+
+  @property
+  def distribution(self) -> tfd.TransformedDistribution:
+    """Distribution over dequantised images."""
+    return self._distribution
+
+  @property
+  def base(self) -> tfd.Distribution:
+    """Distribution of the latents, `[D]`."""
+    return self._distribution.distribution
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """`(H, W, C)`."""
+    return self.pixels.image_shape
+
+  @property
+  def num_bits(self) -> int:
+    """Bits of each pixel that are modelled."""
+    return self.pixels.num_bits
+
+  @property
+  def num_dims(self) -> int:
+    """Size `D` of the latents, `H W C`."""
+    return self.pixels.num_dims
+
+  @property
+  def num_classes(self) -> int | None:
+    """Number of classes, or `None` where the flow has none."""
+    return getattr(self.flow, 'num_classes', None)
+
+  @property
+  def condition_names(self) -> frozenset[str]:
+    """Keyword arguments that condition the flow."""
+    return self._distribution.bijector.condition_names - {'training'}
+
+  def pack(self, data: Any) -> dict[str, Any]:
+    """Takes a batch of what `fit` takes apart: `'images'` and conditions.
+
+    Args:
+      data: Images; `(images, labels)` or `(images, {condition: value})`; or
+        `{'images': images, condition: value}`.
+
+    Returns:
+      inputs: `dict`. Labels without a name are left out where the flow has no
+        classes.
+
+    Raises:
+      ValueError: If examples are weighted, or `'images'` is missing.
+    """
+    return self._checks.pack(data)
+
+  def adapt(self, images: Any, label: Any = None, max_images: int = 512,
+            **conditions: Any) -> None:
+    """Initialises the flow from data; `fit` needs it once, beforehand.
+
+    Args:
+      images: uint8 `[N, H, W, C]`, or an iterable of batches of what `fit`
+        takes. Of an array, `max_images` evenly spaced rows are used; of
+        batches, the first rows.
+      label: Integers `[N]`, of a class-conditional model.
+      max_images: Number of images that are used, at most.
+      **conditions: Other conditions, by name, batch-major.
+
+    Raises:
+      ValueError: If there is no image, or shapes are wrong.
+      TypeError: If the images are not uint8.
+    """
+    conditions = inputs_lib.given(label=label, **conditions)
+    if inputs_lib.is_batches(images):
+      if conditions:
+        raise ValueError(
+            f'`{sorted(conditions)[0]}` is given beside a data set: let the '
+            'data set yield (images, labels) or (images, {name: condition}).')
+      inputs = self._checks.first_rows(
+          inputs_lib.batches_of(images), max_images)
+    else:
+      inputs = self._checks.checked({'images': images, **conditions})
+      last = len(inputs['images']) - 1
+      inputs = inputs_lib.of_rows(inputs, np.unique(np.linspace(
+          0, last, min(last + 1, max_images)).astype(int)))
+    images = inputs.pop('images')
+    noise = np.random.default_rng(self.seed).random(images.shape)
+    self._distribution.bijector.initialize(
+        self.pixels.dequantise(images, noise), **inputs)
+
+  def call(self, inputs, training=False):
+    """Bits/dim of images.
+
+    Args:
+      inputs: uint8 images `[N, H, W, C]`, or a `dict` of them, `'images'`,
+        and the conditions.
+      training: Fresh noise, statistics of the batch, and the networks' own
+        precision, or else fixed noise, running averages, and the precision of
+        the weights.
+
+    Returns:
+      outputs: `dict` of `'bits_per_dim'` `[N]` and, with a classifier that is
+        trained, `'class_logits'` `[N, num_classes]`.
+    """
+    conditions = self._checks.checked(self.pack(inputs))
+    images = conditions.pop('images')
+    noise = self.pixels.fixed_noise()
+    if training:
+      noise = replicas.uniform(
+          tf.shape(images), self.compute_dtype, self._noise_seeds)
+    latents, log_prob = self.latents_and_log_prob(
+        self.pixels.dequantise(images, noise), training=training, **conditions)
+    outputs = {'bits_per_dim': self.pixels.bits_per_dim(log_prob)}
+    if self.weight_y:
+      outputs['class_logits'] = self.flow.class_logits(
+          latents, conditions['label'])
+    return outputs
+
+  def latents_and_log_prob(
+      self, dequantised: tf.Tensor, training: bool = False,
+      **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Latents and log-densities of dequantised images, in one evaluation.
+
+    Args:
+      dequantised: `[N, H, W, C]`, in `[0, 2**num_bits)`; see `pixels`.
+      training: Statistics of the batch and the networks' own precision, or
+        else running averages and the precision of the weights.
+      **conditions: Conditions, by name, batch-major.
+
+    Returns:
+      latents: `[N, D]`.
+      log_prob: `[N]`, in nats.
+    """
+    bijector = self._distribution.bijector
+    if 'training' in bijector.condition_names:
+      conditions['training'] = training
+    latents, log_det = bijector.inverse_and_log_det(dequantised, **conditions)
+    return latents, self.base.log_prob(latents) + log_det
+
+  def dequantised(self, latents: tf.Tensor, **conditions: Any) -> tf.Tensor:
+    """Dequantised images `[N, H, W, C]` of latents `[N, D]`."""
+    return self._distribution.bijector.forward_and_log_det(
+        latents, **conditions)[0]
+
+  def get_config(self) -> dict[str, Any]:
+    if not hasattr(self.flow, 'get_config'):
+      raise TypeError(
+          f'A FlowModel around {type(self.flow).__name__} cannot be written '
+          'as a `.keras` file, because Keras cannot rebuild that flow: save '
+          'its weights, `model.save_weights(path)`, or give it `get_config` '
+          'and `from_config`.')
+    return {
+        **super().get_config(),
+        'flow': keras.saving.serialize_keras_object(self.flow),
+        'num_bits': self.num_bits,
+        'preprocessing': self.pixels.preprocessing,
+        'image_shape': self.image_shape,
+        'weight_y': self.weight_y,
+        'base': base_lib.get_config(self.base),
+        'seed': self.seed,
+    }
+
+  @classmethod
+  def from_config(cls, config: dict[str, Any],
+                  custom_objects: Mapping[str, Any] | None = None):
+    config = dict(config)
+    config.pop('dtype', None)
+    config.pop('trainable', None)
+    config['flow'] = keras.saving.deserialize_keras_object(
+        config['flow'], custom_objects=custom_objects)
+    config['base'] = base_lib.from_config(config.get('base'))
+    return cls(**config)
+
+  def _build_networks(self):
+    """Has networks that are built on their first call make their variables."""
+    if not weights.networks_are_built(self._distribution):
+      self._distribution.log_prob(
+          tf.zeros([1, *self.image_shape], self.compute_dtype) + .5)
+
+
+def _image_shape(flow, image_shape):
+  """The shape of the flow's images, as a tuple of ints."""
+  known = getattr(flow, 'image_shape', None)
+  if image_shape is None:
+    image_shape = known
+  if image_shape is None:
+    raise ValueError(
+        f'`image_shape` is needed, (H, W, C): {type(flow).__name__} does not '
+        'tell it.')
+  image_shape = tuple(int(n) for n in image_shape)
+  if known is not None and image_shape != tuple(known):
+    raise ValueError(
+        f'`image_shape` is {image_shape}, but the flow is for {tuple(known)}.')
+  size = math.prod(image_shape)
+  event_size = getattr(flow, 'event_size', size)
+  if event_size != size:
+    raise ValueError(
+        f'`image_shape` {image_shape} has {size} values, but the flow is for '
+        f'{event_size}.')
+  return image_shape

@@ -1,0 +1,127 @@
+"""Pixels as a flow sees them, and back: the one place of the formula."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfb = tfp.bijectors
+
+PREPROCESSING = ('centered', 'logit')
+# RealNVP keeps pixels this far from 0 and 1 before it takes the logit.
+LOGIT_MARGIN = 0.05
+
+
+class Pixels:
+  """Bins, dequantised values and bits/dim of images.
+
+  ```none
+  bin          q = floor(image / bin_width),   bin_width = 2**(8 - num_bits)
+  dequantised  v = q + u,   u uniform in [0, 1)
+  image        floor(v) * bin_width, clipped to 0 .. 255
+  bits/dim     -log p(v) / (H W C log 2)
+  ```
+
+  #### Examples
+
+  >>> pixels = Pixels((1, 2, 1), num_bits=5)
+  >>> images = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)
+  >>> pixels.bins(images).numpy().ravel()
+  array([ 0, 31], dtype=uint8)
+  >>> pixels.middle(images).numpy().ravel()
+  array([ 0.5, 31.5], dtype=float32)
+  >>> pixels.quantise(pixels.middle(images)).numpy().ravel()
+  array([  0, 248], dtype=uint8)
+  """
+
+  image_dtype = tf.uint8
+
+  def __init__(self,
+               image_shape: tuple[int, int, int],
+               num_bits: int = 8,
+               preprocessing: str = 'centered',
+               dtype: tf.DType = tf.float32):
+    """Describes the pixels of a model.
+
+    Args:
+      image_shape: `(H, W, C)`.
+      num_bits: Bits of each pixel that are modelled, 1 .. 8.
+      preprocessing: Values that the flow sees: `'centered'`,
+        `v / 2**num_bits - 0.5` (Glow), or `'logit'`,
+        `logit(0.05 + 0.9 v / 2**num_bits)` (RealNVP).
+      dtype: Floating point type of the flow.
+
+    Raises:
+      ValueError: If `num_bits` is out of range or `preprocessing` unknown.
+    """
+    depth = 8 * self.image_dtype.size
+    if isinstance(num_bits, bool) or num_bits not in range(1, depth + 1):
+      raise ValueError(
+          f'`num_bits` must be in 1 .. {depth}, got {num_bits!r}.')
+    if preprocessing not in PREPROCESSING:
+      raise ValueError(
+          f'`preprocessing` must be one of {PREPROCESSING}, got '
+          f'{preprocessing!r}.')
+    self.image_shape = tuple(int(n) for n in image_shape)
+    self.num_bits = int(num_bits)
+    self.preprocessing = preprocessing
+    self.dtype = tf.as_dtype(dtype)
+    self._dropped_bits = depth - self.num_bits
+
+  @property
+  def num_dims(self) -> int:
+    """Number of values of an image, `H W C`."""
+    return math.prod(self.image_shape)
+
+  @property
+  def num_bins(self) -> int:
+    """Number of bins of a pixel, `2**num_bits`."""
+    return 2**self.num_bits
+
+  @property
+  def bin_width(self) -> int:
+    """Number of values of a pixel that share a bin."""
+    return 2**self._dropped_bits
+
+  def bins(self, images) -> tf.Tensor:
+    """Bins of images, `0 .. 2**num_bits - 1`, in the images' dtype."""
+    images = tf.convert_to_tensor(images)
+    return tf.bitwise.right_shift(
+        images, tf.constant(self._dropped_bits, images.dtype))
+
+  def dequantise(self, images, noise) -> tf.Tensor:
+    """Bins of images plus noise in `[0, 1)`, in the flow's dtype."""
+    return tf.cast(self.bins(images), self.dtype) + tf.cast(noise, self.dtype)
+
+  def middle(self, images) -> tf.Tensor:
+    """Middles of the images' bins, from which `quantise` gives them back."""
+    return self.dequantise(images, .5)
+
+  def quantise(self, dequantised) -> tf.Tensor:
+    """Images of dequantised values; those beyond the last bin are white."""
+    # As in Glow's program: 5 bits of white are 248, and what is beyond is 255.
+    values = tf.floor(dequantised) * self.bin_width
+    return tf.cast(
+        tf.clip_by_value(values, 0., float(self.image_dtype.max)),
+        self.image_dtype)
+
+  def bits_per_dim(self, log_prob) -> tf.Tensor:
+    """`-log_prob / (H W C log 2)`, of log-densities in nats."""
+    return -log_prob / (self.num_dims * math.log(2.))
+
+  def fixed_noise(self) -> np.ndarray:
+    """One image of uniform noise, the same for every image and each call."""
+    return np.random.default_rng(0).random(self.image_shape)
+
+  def bijectors(self) -> list[tfb.Bijector]:
+    """Bijectors from what the flow sees to dequantised images, data first."""
+    num_bins = tf.constant(self.num_bins, self.dtype)
+    if self.preprocessing == 'centered':
+      return [tfb.Scale(num_bins), tfb.Shift(tf.constant(.5, self.dtype))]
+    inner = 1. - 2. * LOGIT_MARGIN
+    return [
+        tfb.Scale(num_bins / inner),
+        tfb.Shift(tf.constant(-LOGIT_MARGIN, self.dtype)),
+        tfb.Sigmoid(),
+    ]
