@@ -80,17 +80,8 @@ class ReconstructionCheck(keras.callbacks.Callback):
           'rate.', stacklevel=2)
 
   def _measure(self, images):
-<<<<<<< HEAD
-    bijector = self.model.distribution.bijector
-    dequantised = .5 + tf.cast(
-        images // 2**(8 - self.model.num_bits), bijector.dtype)
     errors = execution.ReconstructionErrors()
-    bijector.evaluate(dequantised, True, execution.Context(
-        training=True, errors=errors, conditions=self._conditions))
+    self.model.latents_and_log_prob(
+        self.model.pixels.middle(images), execution.Context(
+            training=True, errors=errors, conditions=self._conditions))
     return tf.stack(errors.errors) if errors.errors else tf.zeros([0])
-=======
-    with run.measuring_reconstruction() as errors:
-      self.model.latents_and_log_prob(
-          self.model.pixels.middle(images), training=True, **self._conditions)
-    return tf.stack(errors) if errors else tf.zeros([0])
->>>>>>> 216e328

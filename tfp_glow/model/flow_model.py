@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow import execution
 from tfp_glow import replicas
 from tfp_glow.bijectors import chain
 from tfp_glow.model import base as base_lib
@@ -143,7 +144,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
   @property
   def condition_names(self) -> frozenset[str]:
     """Keyword arguments that condition the flow."""
-    return self._distribution.bijector.condition_names - {'training'}
+    return self._distribution.bijector.condition_names
 
   def pack(self, data: Any) -> dict[str, Any]:
     """Takes a batch of what `fit` takes apart: `'images'` and conditions.
@@ -195,7 +196,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     self._distribution.bijector.initialize(
         self.pixels.dequantise(images, noise), **inputs)
 
-  def call(self, inputs, training=False):
+  def call(self, inputs, training=False, updates=None):
     """Bits/dim of images.
 
     Args:
@@ -204,6 +205,8 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
       training: Fresh noise, statistics of the batch, and the networks' own
         precision, or else fixed noise, running averages, and the precision of
         the weights.
+      updates: `execution.Updates` that takes the new running averages; with
+        `None` they stay.
 
     Returns:
       outputs: `dict` of `'bits_per_dim'` `[N]` and, with a classifier that is
@@ -216,7 +219,8 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
       noise = replicas.uniform(
           tf.shape(images), self.compute_dtype, self._noise_seeds)
     latents, log_prob = self.latents_and_log_prob(
-        self.pixels.dequantise(images, noise), training=training, **conditions)
+        self.pixels.dequantise(images, noise), execution.Context(
+            training=training, updates=updates, conditions=conditions))
     outputs = {'bits_per_dim': self.pixels.bits_per_dim(log_prob)}
     if self.weight_y:
       outputs['class_logits'] = self.flow.class_logits(
@@ -224,30 +228,30 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     return outputs
 
   def latents_and_log_prob(
-      self, dequantised: tf.Tensor, training: bool = False,
+      self, dequantised: tf.Tensor,
+      context: execution.Context | None = None,
       **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Latents and log-densities of dequantised images, in one evaluation.
 
     Args:
       dequantised: `[N, H, W, C]`, in `[0, 2**num_bits)`; see `pixels`.
-      training: Statistics of the batch and the networks' own precision, or
-        else running averages and the precision of the weights.
+      context: Mode and conditions, in place of `conditions`.
       **conditions: Conditions, by name, batch-major.
 
     Returns:
       latents: `[N, D]`.
       log_prob: `[N]`, in nats.
     """
-    bijector = self._distribution.bijector
-    if 'training' in bijector.condition_names:
-      conditions['training'] = training
-    latents, log_det = bijector.inverse_and_log_det(dequantised, **conditions)
+    latents, log_det = self._distribution.bijector.evaluate(
+        dequantised, True, context or execution.Context.of(**conditions))
     return latents, self.base.log_prob(latents) + log_det
 
-  def dequantised(self, latents: tf.Tensor, **conditions: Any) -> tf.Tensor:
+  def dequantised(
+      self, latents: tf.Tensor, context: execution.Context | None = None,
+      **conditions: Any) -> tf.Tensor:
     """Dequantised images `[N, H, W, C]` of latents `[N, D]`."""
-    return self._distribution.bijector.forward_and_log_det(
-        latents, **conditions)[0]
+    return self._distribution.bijector.evaluate(
+        latents, False, context or execution.Context.of(**conditions))[0]
 
   def get_config(self) -> dict[str, Any]:
     if not hasattr(self.flow, 'get_config'):

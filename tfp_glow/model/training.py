@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_glow import normalization
+from tfp_glow import execution
 from tfp_glow import replicas
 
 
@@ -88,10 +88,9 @@ class TrainedByKeras(keras.Model):
   def train_step(self, data):
     inputs = self.pack(data)
     weights = self.trainable_weights
-    averages = self.distribution.non_trainable_variables
-    averages_before = [tf.identity(average) for average in averages]
-    with normalization.updating_running_averages(), tf.GradientTape() as tape:
-      outputs = self(inputs, training=True)
+    updates = execution.Updates()
+    with tf.GradientTape() as tape:
+      outputs = self(inputs, training=True, updates=updates)
       loss = self.compute_loss(x=inputs, y_pred=outputs)
       scaled_loss = self.optimizer.scale_loss(loss)
     gradients = tape.gradient(scaled_loss, weights)
@@ -102,8 +101,7 @@ class TrainedByKeras(keras.Model):
     # The optimizer adds up what the replicas give it.
     gradients = [gradient / replicas.count() for gradient in gradients]
     replicas.apply_if(finite, self.optimizer, gradients, weights)
-    for average, before in zip(averages, averages_before):
-      average.assign(tf.where(finite, average, before))
+    updates.apply_where(finite)
     skipped = tf.cast(~finite, tf.int64)
     self.skipped_steps.assign_add(skipped)
     self.skipped_in_a_row.assign((self.skipped_in_a_row + 1) * skipped)

@@ -156,20 +156,11 @@ class Signatures:
             for name, fact in facts.items()}
 
   def _traced_inverse(self, dequantised, *label):
-<<<<<<< HEAD
-    return self._model.distribution.bijector.evaluate(
-        dequantised, True, self._context(label))
-
-  def _traced_forward(self, latents, *label):
-    return self._model.distribution.bijector.evaluate(
-        latents, False, self._context(label))[0]
-=======
     return self._model.latents_and_log_prob(
-        dequantised, **self._conditions(label))
+        dequantised, self._context(label))
 
   def _traced_forward(self, latents, *label):
-    return self._model.dequantised(latents, **self._conditions(label))
->>>>>>> 216e328
+    return self._model.dequantised(latents, self._context(label))
 
   def _context(self, label):
     return execution.Context(
