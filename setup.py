@@ -8,7 +8,9 @@ _TRAIN = [
     'matplotlib',
     'ml_collections',
     'pillow>=10.1',
+    'python-avatars>=1.4,<2',  # draws the faces
     'requests',
+    'resvg-py>=0.5',
     'scikit-learn',
     'tensorboard>=2.20',
     'tensorflow-datasets>=4.9.10',

@@ -24,12 +24,12 @@ def recipe(name):
   return importlib.import_module(f'training.configs.{name}').get_config()
 
 
-def test_every_preset_has_a_recipe_and_so_have_digits_and_folders():
+def test_every_preset_has_a_recipe_and_so_have_all_others():
   others = set(NAMES) - set(presets.PRESETS)
   assert set(presets.PRESETS) <= set(NAMES)
   assert others == {
       'digits', 'digits_conditional', 'digits_real_nvp', 'digits_nice',
-      'image_folder', 'image_folder_real_nvp'}
+      'faces', 'faces_pretrained', 'image_folder', 'image_folder_real_nvp'}
 
 
 @pytest.mark.parametrize('name', NAMES)

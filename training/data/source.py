@@ -25,9 +25,12 @@ class Source(abc.ABC):
   Attributes:
     name: Python `str`, as in the configuration.
     class_names: List of Python `str`, or `None` where images have no labels.
+    attributes: `dict` from what else is known of images (`'smile'`) to the
+      names of its values (`['no', 'yes']`).
   """
 
   class_names: list[str] | None = None
+  attributes: dict[str, list[str]] = {}
 
   def __init__(self, name):
     self.name = name
@@ -54,6 +57,18 @@ class Source(abc.ABC):
       examples: `tf.data.Dataset` of pairs: an image, uint8 `[H, W, C]`, and
         its label, int32, `0` where there are none. In a fixed order.
     """
+
+  def attribute(self, rows, name):
+    """Reads an attribute of some rows, in the order of `examples`.
+
+    Args:
+      rows: List of `Rows`.
+      name: Python `str`, of `attributes`.
+
+    Returns:
+      values: int32 `[N]`, numbers of the attribute's values.
+    """
+    raise NotImplementedError(f'{self.name!r} has no attributes.')
 
 
 def select(source, argument, split):
