@@ -38,6 +38,7 @@ from tfp_glow.latent import manifold
 from tfp_glow.latent import manipulate
 from tfp_glow.latent import resample_levels
 from tfp_glow.model import FlowModel
+from tfp_glow.pretrained_models import pretrained
 from tfp_glow.reconstruction_check import ReconstructionCheck
 from tfp_glow.serving import export_saved_model
 from tfp_glow.version import __version__

@@ -170,7 +170,7 @@ class Evaluate(keras.callbacks.Callback):
           2 * _COLUMNS, temperature=temperature, label=label,
           seed=self._config.seed)
       rows.extend(np.split(samples.numpy(), 2))
-      names.extend([f'{temperature:g}', ''])
+      names.extend([f'temperature {temperature:g}', ''])
     self._save('samples', step, rows, names)
 
   def _draw_reconstructions(self, step, images, conditions):

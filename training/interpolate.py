@@ -48,7 +48,8 @@ def main(values):
   strips = tfp_glow.interpolate(
       model, first, second, values.columns, values.method,
       **groups.conditions(model, labels))
-  _save(folder / 'interpolation.png', strips, names)
+  _save(folder / 'interpolation.png', strips, names,
+        ['real image', *[''] * (values.columns - 2), 'real image'])
 
   four, labels = _four(model, images)
   grid = tfp_glow.manifold(
@@ -112,8 +113,8 @@ def _four(model, images):
   return pixels[rows], None if labels is None else labels[rows]
 
 
-def _save(path, rows, names=None):
-  pictures.save_grid(path, rows, names)
+def _save(path, rows, names=None, column_names=None):
+  pictures.save_grid(path, rows, names, column_labels=column_names)
   print(path)
 
 

@@ -63,12 +63,12 @@ def resampled(model, images, conditions, temperature, seed):
     rows: uint8 `[1 + L, N, H, W, C]`.
     names: `1 + L` strings.
   """
-  rows, names = [images], ['images']
+  rows, names = [images], ['real images']
   for count in range(1, len(model.flow.latent_shapes) + 1):
     rows.append(tfp_glow.resample_levels(
         model, images, range(count), temperature, seed, **conditions))
-    names.append('all anew' if count == len(model.flow.latent_shapes) else
-                 f'{_levels(range(count))} anew')
+    names.append('all drawn anew' if count == len(model.flow.latent_shapes)
+                 else f'{_levels(range(count))} drawn anew')
   return np.stack(rows), names
 
 
@@ -90,10 +90,10 @@ def tempered(model, images, conditions, temperature, seed):
   rows, names = [], []
   for level in (None, *(range(count) if count > 1 else ())):
     temperatures = np.full([1, count], temperature)
-    names.append(f'all at {temperature:g}')
+    names.append(f'temperature {temperature:g}')
     if level is not None:
       temperatures[0, level] = 1.
-      names[-1] = f'{_levels([level])} at 1'
+      names[-1] = f'{_levels([level])} at temperature 1'
     rows.append(model.sample(
         len(images), temperatures, seed=seed, **conditions))
   return np.stack(rows), names

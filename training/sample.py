@@ -63,7 +63,7 @@ def draw(model, temperatures, classes, num_rows, columns, seed):
 
   Returns:
     rows: uint8 `[R, columns, H, W, C]`.
-    names: `R` strings.
+    names: `R` strings, empty where a row goes on with the one above.
   """
   rows, names = [], []
   for temperature in temperatures:
@@ -72,8 +72,10 @@ def draw(model, temperatures, classes, num_rows, columns, seed):
       rows.append(model.sample(
           columns, temperature=temperature, label=label,
           seed=None if seed is None else seed + row))
-      names.append(f'{temperature:g}' if classes is None else
-                   f'class {row} at {temperature:g}')
+      if classes is not None:
+        names.append(f'class {row}, temperature {temperature:g}')
+      else:
+        names.append(f'temperature {temperature:g}' if row == 0 else '')
   return np.stack(rows), names
 
 
