@@ -25,7 +25,8 @@ def define_recipe():
 def define_workdir():
   """Defines `--workdir`, which must be given."""
   flags.DEFINE_string(
-      'workdir', None, 'The working folder of the training run.')
+      'workdir', None, 'The working folder of the training run; or '
+      'pretrained:faces, the model that comes with the package, and --output.')
   flags.mark_flag_as_required('workdir')
 
 

@@ -8,8 +8,6 @@ writes learning_curve.png: of the training images, averaged from one checkpoint
 to the next, and of the images that the recipe evaluates on.
 """
 
-import pathlib
-
 from absl import flags
 from matplotlib import figure
 
@@ -26,9 +24,7 @@ def define_flags():
 
 
 def main(values):
-  path = pathlib.Path(
-      values.output or f'{values.workdir}/learning_curve.png')
-  path.parent.mkdir(parents=True, exist_ok=True)
+  path = runs.results(values.workdir, values.output, 'learning_curve.png')
   draw(values.workdir).savefig(path)
   print(path)
 

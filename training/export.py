@@ -34,7 +34,8 @@ def main(values):
   directions = dict(_direction(text) for text in values.direction)
   _, model = runs.load(values.workdir, values.weights)
   print(tfp_glow.export_saved_model(
-      model, values.directory or f'{values.workdir}/export', directions))
+      model, runs.results(values.workdir, values.directory, 'export'),
+      directions))
 
 
 def _direction(text):

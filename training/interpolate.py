@@ -12,8 +12,6 @@ Figure 6 of RealNVP's paper). A class-conditional model is given images of one
 class at a time.
 """
 
-import pathlib
-
 from absl import flags
 import numpy as np
 
@@ -41,8 +39,7 @@ def define_flags():
 def main(values):
   config, model = runs.load(values.workdir, values.weights)
   images = groups.open_split(config, values.split)
-  folder = pathlib.Path(values.output or values.workdir)
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = runs.results(values.workdir, values.output)
 
   first, second, labels, names = ends(model, images, values.rows)
   strips = tfp_glow.interpolate(

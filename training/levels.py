@@ -10,8 +10,6 @@ the first two, and so on; and temperatures.png, samples with one level at a
 temperature of 1 and the others at another.
 """
 
-import pathlib
-
 from absl import flags
 import numpy as np
 
@@ -40,8 +38,7 @@ def main(values):
       groups.open_split(config, values.split).eval_batches(100),
       values.columns)
   conditions = groups.conditions(model, labels)
-  folder = pathlib.Path(values.output or values.workdir)
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = runs.results(values.workdir, values.output)
   for name, draw in (('levels', resampled), ('temperatures', tempered)):
     rows, names = draw(
         model, images, conditions, values.temperature, values.seed)

@@ -18,8 +18,6 @@ shows images of the second group moved along it, one a row. Several attributes
 are written to a file each, and share attributes.png, a row each.
 """
 
-import pathlib
-
 from absl import flags
 import numpy as np
 
@@ -76,8 +74,7 @@ def main(values):
   else:
     found, starts, labels = _of_groups(config, model, values)
 
-  folder = pathlib.Path(values.output or values.workdir)
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = runs.results(values.workdir, values.output)
   rows = []
   for (name, direction), (images, conditions) in zip(found.items(), starts):
     np.save(folder / f'{name}.npy', direction)

@@ -8,8 +8,6 @@ For example
 One row for each temperature, or for each class at each temperature.
 """
 
-import pathlib
-
 from absl import flags
 import numpy as np
 
@@ -44,8 +42,7 @@ def main(values):
       model, _numbers('temperatures', values.temperatures, float),
       _classes(model, values.classes), values.rows, values.columns,
       values.seed)
-  path = pathlib.Path(values.output or f'{values.workdir}/samples.png')
-  path.parent.mkdir(parents=True, exist_ok=True)
+  path = runs.results(values.workdir, values.output, 'samples.png')
   pictures.save_grid(path, rows, names)
   print(path)
 

@@ -1,0 +1,57 @@
+"""Puts a trained model into the package, for `tfp_glow.pretrained`.
+
+For example
+
+    python -m training.pretrain --workdir runs/pretrained --name faces
+
+writes NAME.npz, weights, directions of the data set's attributes, and images
+that the model was not trained on, and NAME.json, what was measured of it.
+`make pretrained` trains it beforehand, by the recipe NAME_pretrained.py.
+"""
+
+from absl import flags
+
+from tfp_glow import pretrained_models
+from training import command
+from training import data
+from training import directions
+from training import evaluation
+from training import groups
+from training import judge
+from training import runs
+
+_NUM_EXAMPLES = 64
+_STRENGTHS = (1., 2.)
+
+
+def define_flags():
+  command.define_workdir()
+  command.define_weights()
+  flags.DEFINE_string('name', None, 'How the model is called.', required=True)
+  flags.DEFINE_string(
+      'output', None, 'The folder of the files; by default in the package.')
+
+
+def main(values):
+  config, model = runs.load(values.workdir, values.weights)
+  train = groups.open_split(config, config.data.train_split or 'train')
+  held_out = data.open(config.data)
+  found = directions.of_attributes(
+      model, train, groups.binary_attributes(train))
+  bits = evaluation.bits_per_dim(model, held_out.eval_batches(100))
+  mean, error = evaluation.mean_and_error(bits)
+  lost, exact = evaluation.reconstruction(model, held_out.eval_batches(100))
+  examples, _ = groups.first(held_out.eval_batches(100), _NUM_EXAMPLES)
+  figures = {
+      'bits_per_dim': mean, 'standard_error': error, 'images': len(bits),
+      'steps': config.steps, 'batch_size': config.batch_size,
+      'reconstruction_error': lost, 'images_reconstructed_exactly': exact,
+      'judged': judge.judge_directions(
+          model, train, held_out, found, _STRENGTHS, train.num_eval)}
+  for path in pretrained_models.save_pretrained(
+      model, values.name, found, examples, bits, figures, values.output):
+    print(path)
+
+
+if __name__ == '__main__':
+  command.run(define_flags, main)
