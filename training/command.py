@@ -51,6 +51,26 @@ def define_folder():
       'folder.')
 
 
+def numbers(flag, texts, kind=float):
+  """The numbers of a flag that is a list.
+
+  Args:
+    flag: Python `str`, its name.
+    texts: List of Python `str`.
+    kind: `float` or `int`. Default value: `float`.
+
+  Returns:
+    numbers: List of them.
+
+  Raises:
+    ValueError: If one is none.
+  """
+  try:
+    return [kind(text) for text in texts]
+  except ValueError as error:
+    raise ValueError(f'--{flag}={",".join(texts)}: {error}.') from error
+
+
 def run(define_flags, main):
   """Runs a command.
 

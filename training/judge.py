@@ -56,11 +56,12 @@ def define_flags():
 def main(values):
   config, model = runs.load(values.workdir, values.weights)
   if values.attribute:
-    train = groups.open_split(config, config.data.train_split or 'train')
+    held_out = data.open(config.data)
+    train = groups.open_split(config, held_out.train_split)
     found = directions_lib.of_attributes(model, train, values.attribute)
     for line in judge_directions(
-        model, train, data.open(config.data), found,
-        [float(strength) for strength in values.strengths], values.max_train):
+        model, train, held_out, found,
+        command.numbers('strengths', values.strengths), values.max_train):
       print(json.dumps(line))
     return
   if 'label' not in model.condition_names:
@@ -151,6 +152,32 @@ def judge_directions(model, train, held_out, directions, strengths, max_train):
   return lines
 
 
+def markdown(lines):
+  """What `judge_directions` returns, as a table.
+
+  Args:
+    lines: List of `dict`s.
+
+  Returns:
+    table: Python `str`.
+  """
+  accuracy = lines[0]['accuracy_on_held_out_images']
+  rows = [['images', 'have it', *(f'{name} kept' for name in accuracy)],
+          ['---'] * (2 + len(accuracy)),
+          ['real ones: the classifier is right', '',
+           *map(_percent, accuracy.values())]]
+  for line in lines[1:]:
+    rows.append([
+        f'{line["attribute"]}, strength {line["strength"]:g}',
+        _percent(line['has']),
+        *(_percent(line['kept'].get(name)) for name in accuracy)])
+  return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+
+
+def _percent(part):
+  return '' if part is None else f'{100. * part:.1f} %'
+
+
 def _levels(model, images):
   """Images with the bits that the model knows, as it draws them."""
   shift = 8 - model.num_bits
@@ -160,8 +187,8 @@ def _levels(model, images):
 def _multi_label(images, labels):
   """A classifier of several attributes at once."""
   return neural_network.MLPClassifier(
-      hidden_layer_sizes=[128], max_iter=20, random_state=0).fit(
-          _features(images), labels)
+      hidden_layer_sizes=[128], tol=1e-3, n_iter_no_change=3, random_state=0
+  ).fit(_features(images), labels)
 
 
 def _predict(classifier, images):

@@ -59,11 +59,7 @@ def define_flags():
 
 
 def main(values):
-  try:
-    strengths = [float(strength) for strength in values.strengths]
-  except ValueError as error:
-    raise ValueError(
-        f'--strengths={",".join(values.strengths)}: {error}.') from error
+  strengths = command.numbers('strengths', values.strengths)
   by_groups = bool(values.positives)
   if bool(values.negatives) != by_groups or bool(values.attribute) == by_groups:
     raise ValueError(

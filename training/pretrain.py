@@ -34,8 +34,8 @@ def define_flags():
 
 def main(values):
   config, model = runs.load(values.workdir, values.weights)
-  train = groups.open_split(config, config.data.train_split or 'train')
   held_out = data.open(config.data)
+  train = groups.open_split(config, held_out.train_split)
   found = directions.of_attributes(
       model, train, groups.binary_attributes(train))
   bits = evaluation.bits_per_dim(model, held_out.eval_batches(100))
@@ -51,6 +51,7 @@ def main(values):
   for path in pretrained_models.save_pretrained(
       model, values.name, found, examples, bits, figures, values.output):
     print(path)
+  print(judge.markdown(figures['judged']))
 
 
 if __name__ == '__main__':

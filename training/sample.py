@@ -39,7 +39,7 @@ def define_flags():
 def main(values):
   _, model = runs.load(values.workdir, values.weights)
   rows, names = draw(
-      model, _numbers('temperatures', values.temperatures, float),
+      model, command.numbers('temperatures', values.temperatures),
       _classes(model, values.classes), values.rows, values.columns,
       values.seed)
   path = runs.results(values.workdir, values.output, 'samples.png')
@@ -84,19 +84,12 @@ def _classes(model, names):
   every = list(range(model.flow.num_classes))
   if names is None:
     return every
-  classes = _numbers('classes', names, int)
+  classes = command.numbers('classes', names, int)
   for number in classes:
     if number not in every:
       raise ValueError(
           f'--classes has {number}, which is none of 0 .. {len(every) - 1}.')
   return classes
-
-
-def _numbers(flag, texts, kind):
-  try:
-    return [kind(text) for text in texts]
-  except ValueError as error:
-    raise ValueError(f'--{flag}={",".join(texts)}: {error}.') from error
 
 
 if __name__ == '__main__':

@@ -21,16 +21,19 @@ class Data:
     num_classes: Python `int`, or `None` where images have no labels.
     class_names: List of Python `str`, or `None`.
     attributes: `dict` from names of attributes to the names of their values.
+    train_split: Python `str`, what is trained on, in TFDS's syntax.
     num_train: Python `int`, how many images there are to train on.
     num_eval: Python `int`, how many there are to evaluate on.
   """
 
-  def __init__(self, config, source, train, evaluation, eval_rows):
+  def __init__(self, config, source, train, evaluation, train_split,
+               eval_rows):
     self._config = ml_collections.FrozenConfigDict(config)
     self._source = source
     self._train = train
     self._eval = evaluation
     self._eval_rows = eval_rows
+    self.train_split = train_split
     self.attributes = source.attributes
     self.class_names = source.class_names
     self.num_classes = len(self.class_names) if self.class_names else None
@@ -199,14 +202,14 @@ def open(config, download=False):
   preparation.check(config)
   augmentation.check(config)
   source = sources.open_source(config, download)
-  stores, parts = [], []
+  stores, splits, parts = [], [], []
   for argument, default in zip(('train_split', 'eval_split'),
                                source_lib.default_splits(source)):
-    rows = source_lib.select(source, argument, config[argument] or default)
-    stores.append(store_lib.open_store(source, argument, rows, config))
-    parts.append(rows)
+    splits.append(config[argument] or default)
+    parts.append(source_lib.select(source, argument, splits[-1]))
+    stores.append(store_lib.open_store(source, argument, parts[-1], config))
   store_lib.check_shapes(source, config, [store.shapes[0] for store in stores])
-  return Data(config, source, *stores, eval_rows=parts[1])
+  return Data(config, source, *stores, splits[0], parts[1])
 
 
 def _with_options(batches):
