@@ -11,7 +11,7 @@ import tfp_glow
 from tfp_glow import pretrained_models
 from training import judge
 from training import runs
-from training.data import faces
+from training.data import avatars
 
 README = pathlib.Path(__file__).parents[1] / 'README.md'
 
@@ -24,8 +24,8 @@ def model():
 @pytest.fixture(scope='module')
 def held_out():
   """The first 100 of the faces that were held out."""
-  chosen = faces.faces(10_000)[9000:9100]
-  return np.stack([faces.draw(face) for face in chosen])
+  chosen = avatars.faces(10_000)[9000:9100]
+  return np.stack([avatars.draw(face) for face in chosen])
 
 
 def test_bits_per_dim_are_those_that_are_told(model, held_out):

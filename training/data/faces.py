@@ -1,124 +1,20 @@
-"""Cartoon faces with known attributes, drawn without a network.
+"""Cartoon faces with known attributes as a data set of TFDS."""
 
-Pablo Stanley's Avataaars, free for any use, as the package `python_avatars` has
-them, made pixels of by `resvg_py`.
-"""
-
-import collections
-import io
+import math
+import os
 import re
-from xml.etree import ElementTree
+import subprocess
+import sys
 
 import numpy as np
-from PIL import Image
-import python_avatars
-import resvg_py
 import tensorflow_datasets as tfds
 import tqdm
 
-ATTRIBUTES = ('smile', 'glasses', 'beard')
-HAIR = (
-    'NONE', 'BOB', 'BUN', 'CAESAR', 'CURLY', 'CURVY', 'FRO',
-    'LONG_NOT_TOO_LONG', 'SHAGGY', 'SHORT_CURLY', 'SHORT_FLAT', 'SHORT_ROUND',
-    'SHORT_WAVED', 'SIDES', 'STRAIGHT_1', 'STRAIGHT_2', 'STRAIGHT_STRAND')
-HAIR_COLORS = ('AUBURN', 'BLACK', 'BLONDE', 'BLONDE_GOLDEN', 'BROWN',
-               'BROWN_DARK', 'PLATINUM', 'RED', 'SILVER_GRAY')
-SKINS = ('PALE', 'LIGHT', 'BROWN', 'DARK_BROWN', 'BLACK')
-BACKGROUNDS = {'BLUE': '#65C9FF', 'GREEN': '#A7D7A9', 'YELLOW': '#F6D776',
-               'PINK': '#F4B6C2', 'LILAC': '#C3B1E1', 'GRAY': '#D5DADE'}
-_GLASSES = ('PRESCRIPTION_2', 'ROUND')
-_BEARDS = ('BEARD_LIGHT', 'BEARD_MEDIUM')
-_CLOTHES = ('BLUE_03', 'GRAY_02', 'HEATHER', 'PASTEL_GREEN', 'RED', 'WHITE')
-_CHOICES = {
-    'smile': (False, True), 'glasses': (False, True), 'beard': (False, True),
-    'hair': HAIR, 'hair_color': HAIR_COLORS, 'skin': SKINS,
-    'background': tuple(BACKGROUNDS), 'kind_of_glasses': _GLASSES,
-    'kind_of_beard': _BEARDS, 'clothes': _CLOTHES}
+from training.data import avatars
 
-# The head, in a drawing of 264x280.
-_HEAD = '29 17 206 206'
-# Drawn larger and averaged, since edges of masks are not smooth otherwise.
-_OVERSAMPLING = 2
-_SECONDS_OF_SILENCE = 2
+_ATTRIBUTES = ('smile', 'glasses', 'beard')
 _CLASSES = ('hair', 'hair_color', 'skin', 'background')
-
-Face = collections.namedtuple('Face', _CHOICES)
-
-
-def faces(num_faces, seed=0):
-  """Chooses faces at random, no two of which look the same.
-
-  Every attribute is independent of the others, and each of its values as
-  likely as the next.
-
-  Args:
-    num_faces: Python `int`.
-    seed: Python `int`, not negative. Default value: `0`.
-
-  Returns:
-    faces: List of `Face`. A face's hair colour has no effect if it has neither
-      hair nor beard.
-
-  #### Examples
-
-  >>> face, = faces(1)
-  >>> face.smile, face.hair, face.skin
-  (True, 'CURLY', 'PALE')
-  """
-  generator = np.random.default_rng(seed)
-  chosen = {}
-  while len(chosen) < num_faces:
-    face = Face(*(values[generator.integers(len(values))]
-                  for values in _CHOICES.values()))
-    chosen.setdefault(_what_shows(face), face)
-  return list(chosen.values())
-
-
-def draw(face, size=32):
-  """Draws a face.
-
-  Args:
-    face: `Face`.
-    size: Python `int`, height and width in pixels. Default value: `32`.
-
-  Returns:
-    image: uint8 `[size, size, 3]`.
-  """
-  colour = python_avatars.HairColor[face.hair_color]
-  svg = python_avatars.Avatar(
-      top=python_avatars.HairType[face.hair],
-      hair_color=colour,
-      facial_hair=python_avatars.FacialHairType[
-          face.kind_of_beard if face.beard else 'NONE'],
-      facial_hair_color=colour,
-      accessory=python_avatars.AccessoryType[
-          face.kind_of_glasses if face.glasses else 'NONE'],
-      mouth=python_avatars.MouthType['SMILE' if face.smile else 'SERIOUS'],
-      eyebrows=python_avatars.EyebrowType.DEFAULT_NATURAL,
-      skin_color=python_avatars.SkinColor[face.skin],
-      clothing=python_avatars.ClothingType.SHIRT_CREW_NECK,
-      clothing_color=python_avatars.ClothingColor[face.clothes]).render()
-  root = ElementTree.fromstring(svg)
-  side = str(_OVERSAMPLING * size)
-  root.attrib.update(viewBox=_HEAD, width=side, height=side)
-  for element in root.iter():
-    # This style alone has a colour below the one that python_avatars sets.
-    if element.get('id') == 'straight_2_Color':
-      element.set('fill', colour.value)
-  png = resvg_py.svg_to_bytes(
-      ElementTree.tostring(root, 'unicode'),
-      background=BACKGROUNDS[face.background])
-  with Image.open(io.BytesIO(png)) as image:
-    return np.asarray(image.convert('RGB').reduce(_OVERSAMPLING))
-
-
-def _what_shows(face):
-  """`face`, without the choices that do not change its picture."""
-  return face._replace(
-      hair_color=face.hair_color
-      if face.beard or face.hair != 'NONE' else None,
-      kind_of_glasses=face.kind_of_glasses if face.glasses else None,
-      kind_of_beard=face.kind_of_beard if face.beard else None)
+_SECONDS_OF_SILENCE = 2
 
 
 class FacesConfig(tfds.core.BuilderConfig):
@@ -185,26 +81,54 @@ class Faces(tfds.core.GeneratorBasedBuilder):
         homepage='https://avataaars.com',
         features=tfds.features.FeaturesDict({
             'image': tfds.features.Image(shape=(size, size, 3)),
-            'attributes': {name: np.bool_ for name in ATTRIBUTES},
-            **{name: tfds.features.ClassLabel(names=_CHOICES[name])
+            'attributes': {name: np.bool_ for name in _ATTRIBUTES},
+            **{name: tfds.features.ClassLabel(names=avatars.CHOICES[name])
                for name in _CLASSES}}),
         disable_shuffling=True)
 
   def _split_generators(self, dl_manager):
     del dl_manager  # nothing to download
-    every = faces(self.builder_config.num_faces)
-    held_out = len(every) // 10
-    progress = tqdm.tqdm(
-        total=len(every), desc='Drawing faces', unit=' faces',
-        delay=_SECONDS_OF_SILENCE)
-    return {
-        'train': self._generate_examples(every[:-held_out], progress),
-        'test': self._generate_examples(every[-held_out:], progress)}
+    count = self.builder_config.num_faces
+    held_out = count // 10
+    return {'train': self._generate_examples(0, count - held_out),
+            'test': self._generate_examples(count - held_out, count)}
 
-  def _generate_examples(self, drawn, progress):
-    for row, face in enumerate(drawn):
+  def _generate_examples(self, start, stop):
+    config = self.builder_config
+    chosen = avatars.faces(config.num_faces)[start:stop]
+    for row, (face, image) in enumerate(zip(
+        chosen, _drawn(config.num_faces, start, stop, config.size))):
       yield row, {
-          'image': draw(face, self.builder_config.size),
-          'attributes': {name: getattr(face, name) for name in ATTRIBUTES},
+          'image': image,
+          'attributes': {name: getattr(face, name) for name in _ATTRIBUTES},
           **{name: getattr(face, name) for name in _CLASSES}}
-      progress.update()
+
+
+def _drawn(count, start, stop, size):
+  """Pixels of faces from `start` to before `stop`, drawn on every core."""
+  num_workers = min(os.cpu_count(), stop - start)
+  shape = (size, size, 3)
+  progress = tqdm.tqdm(
+      total=stop - start, desc='Drawing faces', unit=' faces',
+      delay=_SECONDS_OF_SILENCE, disable=None)
+  # Processes that import neither TensorFlow nor this package start at once.
+  workers = [
+      subprocess.Popen(
+          [sys.executable, '-P', avatars.__file__,
+           *map(str, (count, start + number, stop, num_workers, size))],
+          stdout=subprocess.PIPE)
+      for number in range(num_workers)]
+  try:
+    with progress:
+      for row in range(stop - start):
+        pixels = workers[row % num_workers].stdout.read(math.prod(shape))
+        if len(pixels) < math.prod(shape):
+          raise RuntimeError(
+              'A process that draws faces has failed; it wrote why to stderr.')
+        yield np.frombuffer(pixels, np.uint8).reshape(shape)
+        progress.update()
+  finally:
+    for worker in workers:
+      worker.kill()
+      worker.stdout.close()
+      worker.wait()

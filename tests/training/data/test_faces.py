@@ -4,27 +4,27 @@ import numpy as np
 import pytest
 
 from training import data
-from training.data import faces
+from training.data import avatars
 
 
 @pytest.fixture(scope='module')
 def many():
-  return faces.faces(4000)
+  return avatars.faces(4000)
 
 
 def test_the_same_faces_come_again_and_others_of_another_seed(many):
-  assert faces.faces(50) == many[:50]
-  assert not set(faces.faces(50, seed=1)) & set(many[:50])
-  np.testing.assert_array_equal(faces.draw(many[3]), faces.draw(many[3]))
+  assert avatars.faces(50) == many[:50]
+  assert not set(avatars.faces(50, seed=1)) & set(many[:50])
+  np.testing.assert_array_equal(avatars.draw(many[3]), avatars.draw(many[3]))
 
 
 def test_no_two_faces_look_the_same(many):
-  images = {faces.draw(face).tobytes() for face in many[:200]}
+  images = {avatars.draw(face).tobytes() for face in many[:200]}
   assert len(images) == 200
   # What does not show makes no other face.
   bald = many[0]._replace(hair='NONE', beard=False, glasses=False)
   np.testing.assert_array_equal(*(
-      faces.draw(bald._replace(hair_color=colour, kind_of_glasses=glasses))
+      avatars.draw(bald._replace(hair_color=colour, kind_of_glasses=glasses))
       for colour, glasses in (('RED', 'ROUND'), ('BLACK', 'PRESCRIPTION_2'))))
   shown = {face if face.hair != 'NONE' or face.beard
            else face._replace(hair_color='') for face in many}
@@ -57,27 +57,27 @@ def test_attributes_are_independent(many):
 def test_an_attribute_changes_its_part_of_the_face_alone(
     many, attribute, values, rows):
   face = many[0]._replace(hair='SHORT_FLAT', smile=False, beard=False)
-  off, on = (faces.draw(face._replace(**{attribute: value})).astype(int)
+  off, on = (avatars.draw(face._replace(**{attribute: value})).astype(int)
              for value in values)
   changed = np.any(off != on, axis=(1, 2)).nonzero()[0]
   assert len(changed) and rows[0] <= changed[0] and changed[-1] < rows[1]
 
 
-@pytest.mark.parametrize('hair', faces.HAIR[1:])
+@pytest.mark.parametrize('hair', avatars.HAIR[1:])
 def test_every_style_has_the_colour_of_its_hair(many, hair):
   face = many[0]._replace(hair=hair, beard=False, background='BLUE')
-  dark, light = (faces.draw(face._replace(hair_color=colour)).astype(int)
+  dark, light = (avatars.draw(face._replace(hair_color=colour)).astype(int)
                  for colour in ('BLACK', 'PLATINUM'))
   assert np.any(dark != light)
   changed = np.abs(dark - light).sum(-1) > 300
   # Nothing keeps a colour of its own where hair is.
-  red = faces.draw(face._replace(hair_color='RED')).astype(int)[changed]
+  red = avatars.draw(face._replace(hair_color='RED')).astype(int)[changed]
   assert np.all(red[:, 0] > red[:, 2])
 
 
 def test_sizes_show_the_same_faces(many):
   for face in many[:5]:
-    small, large = faces.draw(face), faces.draw(face, 64)
+    small, large = avatars.draw(face), avatars.draw(face, 64)
     assert small.shape == (32, 32, 3) and large.shape == (64, 64, 3)
     shrunk = large.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
     assert np.abs(shrunk - small).mean() < 4.
@@ -90,7 +90,7 @@ def test_a_data_set_has_the_faces_and_their_attributes(config, many):
   assert (images.num_train, images.num_eval) == (54, 6)
   held_out = next(images.eval_batches(6).as_numpy_iterator())
   np.testing.assert_array_equal(
-      held_out, [faces.draw(face) for face in many[54:60]])
+      held_out, [avatars.draw(face) for face in many[54:60]])
   assert images.attributes['smile'] == ['no', 'yes']
   for name, values in images.attributes.items():
     stored = [values[number] for number in images.eval_attribute(name)]
