@@ -25,7 +25,7 @@ class Source(abc.ABC):
   Attributes:
     name: Python `str`, as in the configuration.
     class_names: List of Python `str`, or `None` where images have no labels.
-    attributes: `dict` from what else is known of images (`'smile'`) to the
+    attributes: `dict` from what is known of each image (`'smile'`) to the
       names of its values (`['no', 'yes']`).
   """
 
