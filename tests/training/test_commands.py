@@ -234,4 +234,5 @@ def test_sample_draws_what_is_asked_for(workdir, tmp_path, capsys):
 def test_judge_wants_classes(tmp_path):
   train.train(recipe('--config.steps=2'), str(tmp_path))
   with pytest.raises(ValueError, match='not class-conditional'):
-    judge.main(types.SimpleNamespace(workdir=tmp_path, weights=None))
+    judge.main(types.SimpleNamespace(
+        workdir=tmp_path, weights=None, attribute=[]))
