@@ -11,6 +11,6 @@ def get_config():
   recipe.optimizer.update(
       learning_rate=2e-3, warmup_images=8000, schedule='cosine', clip=50.)
   recipe.update(
-      batch_size=32, steps=1800, initial_images=256, eval_every=600,
+      batch_size=32, steps=1200, initial_images=256, eval_every=400,
       checkpoint_every=200)
   return recipe

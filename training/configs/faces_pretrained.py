@@ -5,6 +5,5 @@ from training.configs import faces
 
 def get_config():
   recipe = faces.get_config()
-  recipe.optimizer.warmup_images = 16_000
-  recipe.update(steps=5000, eval_every=1000, checkpoint_every=100)
+  recipe.update(steps=2500, eval_every=1000, checkpoint_every=125)
   return recipe
