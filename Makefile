@@ -28,7 +28,7 @@ pretrained: $(INSTALLED)  ## Train the faces of tfp_glow.pretrained anew
 .PHONY: images
 images: $(INSTALLED)  ## Draw the README's pictures anew, of the pretrained faces
 	$(BIN)/python -m training.sample --workdir pretrained:faces \
-	  --temperatures 0.7 --rows 4 --columns 10 --seed 0 \
+	  --temperatures 0.7,1 --rows 2 --columns 10 --seed 0 \
 	  --output runs/images/samples.png
 	$(BIN)/python -m training.interpolate --workdir pretrained:faces \
 	  --rows 4 --columns 9 --output runs/images

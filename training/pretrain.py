@@ -44,7 +44,6 @@ def main(values):
   examples, _ = groups.first(held_out.eval_batches(100), _NUM_EXAMPLES)
   figures = {
       'bits_per_dim': mean, 'standard_error': error, 'images': len(bits),
-      'steps': config.steps, 'batch_size': config.batch_size,
       'reconstruction_error': lost, 'images_reconstructed_exactly': exact,
       'judged': judge.judge_directions(
           model, train, held_out, found, _STRENGTHS, train.num_eval)}
