@@ -39,6 +39,7 @@ def test_bits_per_dim_are_those_that_are_told(model, held_out):
   text = README.read_text('utf-8')
   assert text.count(' bits/dim on 1,000 faces') == 1
   assert f' {mean:.3f} bits/dim on 1,000 faces' in text
+  assert f' {model.count_params():,} weights' in text
 
 
 def test_examples_are_held_out_and_come_back(model, held_out):

@@ -50,6 +50,8 @@ def main(values):
   for path in pretrained_models.save_pretrained(
       model, values.name, found, examples, bits, figures, values.output):
     print(path)
+  # As the README has them.
+  print(f'{mean:.3f} bits/dim on {len(bits):,} faces')
   print(judge.markdown(figures['judged']))
 
 
