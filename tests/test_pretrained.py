@@ -65,9 +65,6 @@ def test_samples_are_pictures(model):
   levels = model.distribution.bijector.forward(latents).numpy()
   # Where a flow breaks down, pixels are far beyond black and white.
   assert np.abs(levels - 16.).max() < 32.
-  # And as likely under the model as its entropy has it, not junk between faces.
-  samples = model.decode(latents)
-  assert model.bits_per_dim(samples).numpy().max() < 1.5
 
 
 def test_commands_take_it_for_a_working_folder(model):
