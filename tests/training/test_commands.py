@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training import driver
+from tfp_glow import model as model_lib
 from training import callbacks
 from training import checkpoints
 from training import data
@@ -75,15 +76,13 @@ def test_more_samples_of_noise_tighten_the_bound(workdir):
 def test_the_bound_is_of_the_mean_density():
   """A density that noise does not change is found whatever the count."""
 
-  class Distribution:
-
-    def log_prob(self, images, bijector_kwargs):
-      assert not bijector_kwargs
-      return tf.fill(tf.shape(images)[:1], -3.)
+  def latents_and_log_prob(dequantised):
+    return None, tf.fill(tf.shape(dequantised)[:1], -3.)
 
   model = types.SimpleNamespace(
-      num_bits=8, num_dims=4, compute_dtype='float32',
-      condition_names=frozenset(), distribution=Distribution())
+      pixels=model_lib.Pixels((2, 2, 1)), compute_dtype='float32',
+      pack=lambda images: {'images': images},
+      latents_and_log_prob=latents_and_log_prob)
   batches = [tf.zeros([3, 2, 2, 1], tf.uint8)]
   np.testing.assert_allclose(
       evaluation.bits_per_dim(model, batches, num_samples=5),

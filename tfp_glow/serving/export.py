@@ -55,7 +55,43 @@ def export_saved_model(model, directory, directions=None):
     ValueError: If the model has a condition that signatures do not carry, or
       a direction has another size or is not finite, or its name has two lines.
   """
-  directions = dict(directions or {})
+  write = _writer(model, dict(directions or {}), pathlib.Path(directory).name)
+  return versions.publish(directory, write)
+
+
+def write_saved_model(model, path):
+  """Writes a SavedModel into a folder of its own, without version numbers.
+
+  Args:
+    model: `FlowModel` without conditions other than classes.
+    path: The folder; a SavedModel that is there is replaced.
+
+  Returns:
+    names: List of the names of its signatures.
+
+  Raises:
+    ValueError: If the folder has other files, or the model cannot be served;
+      see `export_saved_model`.
+  """
+  path = pathlib.Path(path)
+  write = _writer(model, {}, path.name)
+  if path.exists() and any(path.iterdir()) and (
+      not (path / 'saved_model.pb').exists()):
+    raise ValueError(
+        f'{path} has files that are no SavedModel: name another folder.')
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+    new = pathlib.Path(scratch) / 'new'
+    new.mkdir()
+    names = write(new)
+    if path.exists():
+      path.rename(pathlib.Path(scratch) / 'old')
+    new.rename(path)
+  return names
+
+
+def _writer(model, directions, name):
+  """A function that writes a SavedModel and its extras into a folder."""
   surplus = sorted(model.condition_names - {'label'})
   if surplus:
     raise ValueError(
@@ -77,11 +113,12 @@ def export_saved_model(model, directory, directions=None):
         module.attributes = tf.saved_model.Asset(os.fspath(names))
       with _without_renaming_messages():
         tf.saved_model.save(
-            module, path, functions,
+            module, os.fspath(path), functions,
             tf.saved_model.SaveOptions(experimental_custom_gradients=False))
-    extras.write(path, signatures, pathlib.Path(directory).name)
+    extras.write(path, signatures, name)
+    return list(functions)
 
-  return versions.publish(directory, write)
+  return write
 
 
 def _check_directions(model, directions):
