@@ -164,6 +164,22 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     """
     return self._checks.pack(data)
 
+  def checked(self, data: Any) -> dict[str, tf.Tensor]:
+    """Takes a batch apart, as `pack` does, and checks it.
+
+    Args:
+      data: What `pack` takes.
+
+    Returns:
+      inputs: `dict` of `Tensor`s: `'images'` and the conditions.
+
+    Raises:
+      TypeError: If a dtype is wrong, or a condition is missing or unknown.
+      ValueError: If a shape or a value is wrong. In a graph, what is seen only
+        as it runs is an `InvalidArgumentError`.
+    """
+    return self._checks.checked(self.pack(data))
+
   def adapt(self, images: Any, label: Any = None, max_images: int = 512,
             **conditions: Any) -> None:
     """Initialises the flow from data; `fit` needs it once, beforehand.
@@ -190,7 +206,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
             'data set yield (images, labels) or (images, {name: condition}).')
       inputs = self._checks.first_rows(images, max_images)
     else:
-      inputs = self._checks.checked({**self.pack(images), **conditions})
+      inputs = self.checked({**self.pack(images), **conditions})
       last = len(inputs['images']) - 1
       inputs = inputs_lib.of_rows(inputs, np.unique(np.linspace(
           0, last, min(last + 1, max_images)).astype(int)))
@@ -221,7 +237,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
       outputs: `dict` of `'bits_per_dim'` `[N]` and, with a classifier that is
         trained, `'class_logits'` `[N, num_classes]`.
     """
-    conditions = self._checks.checked(self.pack(inputs))
+    conditions = self.checked(inputs)
     images = conditions.pop('images')
     noise = self.pixels.fixed_noise()
     if training:
