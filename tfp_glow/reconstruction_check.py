@@ -65,7 +65,7 @@ class ReconstructionCheck(keras.callbacks.Callback):
 
   def errors(self) -> tf.Tensor:
     """The error of each segment of layers now, `[num_segments]`."""
-    return self._measure_in_graph(dict(self._inputs))
+    return self._measure_in_graph(self._inputs)
 
   def on_train_batch_end(self, batch, logs=None):
     step = int(self.model.optimizer.iterations)
@@ -81,7 +81,8 @@ class ReconstructionCheck(keras.callbacks.Callback):
           "better than that. Train with `memory='store'`, or a lower learning "
           'rate.', stacklevel=2)
 
-  def _measure(self, conditions):
+  def _measure(self, inputs):
+    conditions = dict(inputs)
     images = conditions.pop('images')
     errors = execution.ReconstructionErrors()
     self.model.latents_and_log_prob(
