@@ -199,7 +199,8 @@ class TrainedByKeras(keras.Model):
       outputs = self(inputs, training=True, updates=updates)
       loss = self.compute_loss(x=inputs, y_pred=outputs)
       scaled_loss = self.optimizer.scale_loss(loss)
-    gradients = tape.gradient(scaled_loss, weights)
+    gradients = tape.gradient(
+        scaled_loss, weights, unconnected_gradients='zero')
     loss, *gradients = replicas.mean([loss, *gradients])
 
     finite = tf.reduce_all(
@@ -312,9 +313,9 @@ class _TellsOfSkippedSteps(keras.callbacks.Callback):
     skipped = int((logs or {}).get('skipped_steps', 0))
     if skipped:
       warnings.warn(
-          f'{skipped} steps of epoch {epoch + 1} were not finite, and changed '
-          'nothing; loss and bits/dim are of the others. A lower learning '
-          'rate, or an optimizer with `global_clipnorm`, helps.',
+          f'Steps of epoch {epoch + 1} that were not finite: {skipped}. They '
+          'changed nothing, and loss and bits/dim are of the others. A lower '
+          'learning rate, or an optimizer with `global_clipnorm`, helps.',
           stacklevel=2)
 
 

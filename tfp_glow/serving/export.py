@@ -35,7 +35,10 @@ def export_saved_model(model, directory, directions=None):
   Images are uint8 `[N, H, W, C]`. A class-conditional model's signatures, less
   `describe`, also take `label` int32 `[N]`. Everything is computed in the
   precision of the weights. What is out of range, not finite or of another
-  shape is refused with `InvalidArgumentError`.
+  shape is refused with `InvalidArgumentError`. An image that the flow gives
+  and that is not finite comes back as a checker of magenta (or white) and
+  black, which no one takes for a picture; a lower temperature helps. `sample`
+  draws from the model's base distribution.
 
   The version appears whole or not at all. Beside the SavedModel there are
   `assets/attributes.txt`, the names of the directions, one a line, and in

@@ -176,7 +176,7 @@ class Signatures:
 
   def _all_inputs(self, dtype):
     """Every input that a signature may take, by name."""
-    image = _Input(self._model.image_shape, tf.uint8)
+    image = _Input(self._model.image_shape, self._model.pixels.image_dtype)
     number = _Input((), dtype, tf.math.is_finite, 'finite')
     inputs = {
         'images': image,
