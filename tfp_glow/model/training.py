@@ -200,7 +200,8 @@ class TrainedByKeras(keras.Model):
       loss = self.compute_loss(x=inputs, y_pred=outputs)
       scaled_loss = self.optimizer.scale_loss(loss)
     gradients = tape.gradient(
-        scaled_loss, weights, unconnected_gradients='zero')
+        scaled_loss, weights,
+        unconnected_gradients=tf.UnconnectedGradients.ZERO)
     loss, *gradients = replicas.mean([loss, *gradients])
 
     finite = tf.reduce_all(
