@@ -199,9 +199,11 @@ class TrainedByKeras(keras.Model):
       outputs = self(inputs, training=True, updates=updates)
       loss = self.compute_loss(x=inputs, y_pred=outputs)
       scaled_loss = self.optimizer.scale_loss(loss)
-    gradients = tape.gradient(
-        scaled_loss, weights,
-        unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    # A classifier's head that has no part in the loss has none.
+    gradients = [
+        tf.zeros(weight.shape, weight.dtype) if gradient is None else gradient
+        for gradient, weight in zip(
+            tape.gradient(scaled_loss, weights), weights)]
     loss, *gradients = replicas.mean([loss, *gradients])
 
     finite = tf.reduce_all(
