@@ -95,6 +95,11 @@ class TrainedByKeras(keras.Model):
         steps_per_execution=steps_per_execution, jit_compile=jit_compile,
         auto_scale_loss=auto_scale_loss)
 
+  def compile_from_config(self, config: dict[str, Any]) -> None:
+    """Compiles as a saved model was; Keras leaves an own `compile` to us."""
+    self.compile(**keras.saving.deserialize_keras_object(config))
+    self.optimizer.build(self.trainable_variables)
+
   def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None,
           epochs: int = 1, verbose: Any = 'auto', callbacks: Any = None,
           validation_split: float = 0., validation_data: Any = None,
