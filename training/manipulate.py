@@ -48,6 +48,8 @@ def define_flags():
       'split', 'train', 'Where classes are given, of which images they are '
       "taken to find the direction, in TFDS's syntax. Those that are moved are "
       'among the ones that the recipe evaluates on.')
+  flags.DEFINE_integer(
+      'seed', 0, 'Of the choice of the images that are moved.', lower_bound=0)
 
 
 def main(values):
@@ -61,8 +63,8 @@ def main(values):
   direction = tfp_glow.attribute_direction(
       model, groups.named(config, values.positives, shape, values.split),
       groups.named(config, values.negatives, shape, values.split))
-  images, labels = groups.first(
-      groups.named(config, values.negatives, shape), values.rows)
+  images, labels = groups.draw(
+      groups.named(config, values.negatives, shape), values.rows, values.seed)
   rows = tfp_glow.manipulate(
       model, images, direction, strengths, **groups.conditions(model, labels))
 
