@@ -27,11 +27,10 @@ class Npz(source.Source):
 
   Images are uint8 or uint16 `[N, H, W, C]`, or `[N, H, W]` of grey ones, and
   are called `train` and `test`, or, as in Keras's own files, `x_train` and
-  `x_test`, or `images`. Where there is only one of the two, a tenth of each
-  class is drawn
-  from it and held out as `test`. Labels, integers `[N]`, are
-  `train_labels` and `test_labels`, `y_train` and `y_test`, or `labels`; they
-  may be absent.
+  `x_test`, or `images`. Where there are none to evaluate on, a tenth of each
+  class is drawn from the others and held out as `test`. Labels, integers `[N]`,
+  are `train_labels` and `test_labels`, `y_train` and `y_test`, or `labels`;
+  they may be absent.
   """
 
   def __init__(self, path):
@@ -44,7 +43,8 @@ class Npz(source.Source):
     labels = [labels for _, labels in self._arrays.values()
               if labels is not None]
     if labels:
-      num_classes = 1 + max(int(array.max(initial=-1)) for array in labels)
+      num_classes = 1 + max(
+          (int(array.max()) for array in labels if array.size), default=0)
       num_images = sum(len(array) for array in labels)
       if num_classes > max(_FEW_CLASSES, num_images):
         raise ValueError(

@@ -226,8 +226,8 @@ def _description(source, stores, splits, left_out, reading):
   sentences = [
       f'{source.name}: {len(train):,} images to train on ({splits[0]}), '
       f'{len(evaluation):,} to evaluate on ({splits[1]}'
-      + (', a tenth of each class, held out' if source.is_held_out
-         and splits[1] == 'test' else '') + ').']
+      + (f', a tenth{" of each class" if source.class_names else ""}, held out'
+         if source.is_held_out and splits[1] == 'test' else '') + ').']
   if left_out:
     sentences.append(f'Left out: {_sizes(left_out)}.')
   if source.class_names:
