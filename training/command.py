@@ -82,10 +82,14 @@ def run(define_flags, main):
     except (TypeError, ValueError, OSError, callbacks.NotFiniteError) as error:
       # Their messages say what to do; --verbosity=1 says where it happened.
       logging.debug('', exc_info=True)
-      notes = getattr(error, '__notes__', [])
-      sys.exit('\n'.join([f'Error: {error}', *notes]))
+      sys.exit(explain(error))
 
   app.run(explained, flags_parser=_parse)
+
+
+def explain(error):
+  """The message of an error, with the notes that were added to it."""
+  return '\n'.join([f'Error: {error}', *getattr(error, '__notes__', [])])
 
 
 def _recipes():
@@ -123,4 +127,4 @@ def _parse(argv):
       reason = reason.args[0]
     sys.exit(f'Error: --config has no field {reason}')
   except (OSError, ValueError) as error:
-    sys.exit(f'Error: {error}')
+    sys.exit(explain(error))
