@@ -20,6 +20,7 @@ import numpy as np
 
 import tfp_glow
 from training import command
+from training import evaluation
 from training import groups
 from training import pictures
 from training import runs
@@ -60,9 +61,10 @@ def main(values):
         f'--strengths={",".join(values.strengths)}: {error}.') from error
   config, model = runs.load(values.workdir, values.weights)
   shape = model.image_shape
-  direction = tfp_glow.attribute_direction(
-      model, groups.named(config, values.positives, shape, values.split),
-      groups.named(config, values.negatives, shape, values.split))
+  direction = tfp_glow.attribute_direction(model, *(
+      evaluation.shown(groups.named(config, name, shape, values.split),
+                       f'Encoding {name}')
+      for name in (values.positives, values.negatives)))
   images, labels = groups.draw(
       groups.named(config, values.negatives, shape), values.rows, values.seed)
   rows = tfp_glow.manipulate(
