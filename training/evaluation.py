@@ -72,16 +72,15 @@ def shown(batches, doing):
   """Batches, with a bar where going through them takes seconds.
 
   Args:
-    batches: `tf.data.Dataset` of batches.
+    batches: Iterable of batches.
     doing: Python `str`, what is done with them.
 
   Returns:
     batches: Iterable of the same.
   """
-  count = int(batches.cardinality())
   return tqdm.tqdm(
-      batches, doing, count if count >= 0 else None, unit=' batches',
-      delay=_SECONDS_OF_SILENCE, leave=False, dynamic_ncols=True, disable=None)
+      batches, doing, unit=' batches', delay=_SECONDS_OF_SILENCE, leave=False,
+      dynamic_ncols=True, disable=None)
 
 
 def latent_statistics(model, images, **conditions):
