@@ -6,11 +6,31 @@ import keras
 
 import tfp_glow
 
-_OPTIMIZERS = {
-    'adam': keras.optimizers.Adam,
-    'adamax': keras.optimizers.Adamax,
-    'sgd': keras.optimizers.SGD,
-}
+
+class _KeepsWeights:
+  """An optimizer that leaves weights as they are when `fit` ends.
+
+  Keras puts their moving average in their place, so that training could not go
+  on from there.
+  """
+
+  def finalize_variable_values(self, var_list):
+    """Does nothing."""
+
+
+class _Adam(_KeepsWeights, keras.optimizers.Adam):
+  pass
+
+
+class _Adamax(_KeepsWeights, keras.optimizers.Adamax):
+  pass
+
+
+class _SGD(_KeepsWeights, keras.optimizers.SGD):
+  pass
+
+
+_OPTIMIZERS = {'adam': _Adam, 'adamax': _Adamax, 'sgd': _SGD}
 _NOT_OF_THE_FLOW = ('system', 'num_bits', 'preprocessing', 'class_conditional',
                     'weight_y', 'mixed_bfloat16')
 

@@ -140,6 +140,12 @@ def test_optimizer_has_what_the_recipe_says():
   assert (optimizer.beta_2, optimizer.global_clipnorm) == (.98, 7.)
   assert (optimizer.use_ema, optimizer.ema_momentum) == (True, .9)
   assert optimizer.gradient_accumulation_steps == 3
+  # Training is several calls of `fit`, whose ends must not change a weight.
+  weight = model.trainable_weights[0]
+  weight.assign_add(keras.ops.ones_like(weight))
+  before = weight.numpy()
+  optimizer.finalize_variable_values(model.trainable_weights)
+  assert (weight.numpy() == before).all()
 
 
 def test_scales_of_real_nvp_are_penalised():
