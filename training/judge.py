@@ -10,8 +10,6 @@ is one line of JSON: its error on the samples, and, for comparison, on the real
 images that it has not seen.
 """
 
-import json
-
 from absl import flags
 import numpy as np
 from sklearn import svm
@@ -19,6 +17,7 @@ from sklearn import svm
 from training import command
 from training import data
 from training import evaluation
+from training import metrics
 from training import runs
 
 _BATCH_SIZE = 100
@@ -44,7 +43,7 @@ def main(values):
     raise ValueError(
         f'{values.workdir} has a model that is not class-conditional: there '
         'are no classes to judge its samples by.')
-  print(json.dumps(judge(
+  print(metrics.as_json(judge(
       model, data.open(config.data), values.samples, values.temperature,
       values.max_train, values.seed)))
 

@@ -20,6 +20,7 @@ import numpy as np
 
 import tfp_glow
 from training import command
+from training import evaluation
 from training import groups
 from training import pictures
 from training import runs
@@ -48,6 +49,8 @@ def define_flags():
       'split', 'train', 'Where classes are given, of which images they are '
       "taken to find the direction, in TFDS's syntax. Those that are moved are "
       'among the ones that the recipe evaluates on.')
+  flags.DEFINE_integer(
+      'seed', 0, 'Of the choice of the images that are moved.', lower_bound=0)
 
 
 def main(values):
@@ -58,11 +61,12 @@ def main(values):
         f'--strengths={",".join(values.strengths)}: {error}.') from error
   config, model = runs.load(values.workdir, values.weights)
   shape = model.image_shape
-  direction = tfp_glow.attribute_direction(
-      model, groups.named(config, values.positives, shape, values.split),
-      groups.named(config, values.negatives, shape, values.split))
-  images, labels = groups.first(
-      groups.named(config, values.negatives, shape), values.rows)
+  direction = tfp_glow.attribute_direction(model, *(
+      evaluation.shown(groups.named(config, name, shape, values.split),
+                       f'Encoding {name}')
+      for name in (values.positives, values.negatives)))
+  images, labels = groups.draw(
+      groups.named(config, values.negatives, shape), values.rows, values.seed)
   rows = tfp_glow.manipulate(
       model, images, direction, strengths, **groups.conditions(model, labels))
 

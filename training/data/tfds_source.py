@@ -40,21 +40,24 @@ class TFDS(source.Source):
     return [self._builder.info.full_name,
             hashlib.sha256(info.read_bytes()).hexdigest()]
 
-  def examples(self, rows, skipped):
-    del skipped  # nothing is
+  def examples(self, rows, reading):
     split = '+'.join(
         f'{part.split}[{part.start}:{part.stop}]' for part in rows)
     dataset = self._builder.as_dataset(
         split=split, shuffle_files=False,
         read_config=tfds.ReadConfig(try_autocache=False))
-    return dataset.map(self._image_and_label, tf.data.AUTOTUNE)
 
-  def _image_and_label(self, example):
-    image = example[self._image]
-    if image.dtype == tf.uint16:
-      image = tf.cast(tf.bitwise.right_shift(image, 8), tf.uint8)
-    label = example['label'] if self.class_names else 0
-    return image[..., :3], tf.cast(label, tf.int32)
+    def image_and_label(example):
+      image = example[self._image][..., :3]
+      shape = image.shape
+      if image.dtype != tf.uint8 or reading.knows_bits:
+        image = tf.numpy_function(
+            lambda values: reading.to_8_bits(values, self.name), [image],
+            tf.uint8, stateful=False)
+      label = example['label'] if self.class_names else 0
+      return tf.ensure_shape(image, shape), tf.cast(label, tf.int32)
+
+    return dataset.map(image_and_label, tf.data.AUTOTUNE)
 
 
 def open_tfds(name, data_dir, cache_dir, download):
