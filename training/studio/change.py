@@ -23,8 +23,9 @@ class Change:
         self.chooser = chooser.Chooser(model, label, 'Picture')
       with gr.Column(min_width=280):
         after = gr.Image(
-            label='Changed', format='png', buttons=['download'], height=260,
-            interactive=False, elem_id='changed', elem_classes='pixels')
+            label='Changed', alt_text='changed', format='png',
+            buttons=['download'], height=260, interactive=False,
+            elem_id='changed', elem_classes='pixels')
         says = gr.Markdown(elem_id='changed-says')
         if not model.attributes:
           gr.Markdown(

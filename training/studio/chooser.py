@@ -34,8 +34,9 @@ class Chooser:
     self._number = gr.State(first)
     self._original = gr.State(None)
     self.view = gr.Image(
-        label=name, format='png', buttons=[], interactive=False, height=260,
-        elem_classes='pixels', elem_id=_id(name))
+        label=name, alt_text=name, format='png', buttons=[],
+        interactive=False, height=260, elem_classes='pixels',
+        elem_id=_id(name))
     self.message = gr.Markdown(elem_id=_id(name, 'says'))
     with gr.Row():
       draw = gr.Button('Draw one', size='sm', min_width=80)
@@ -63,8 +64,13 @@ class Chooser:
     self.image.change(
         pictures.enlarge, self.image, self.view, show_progress='hidden')
 
+  @property
+  def outputs(self):
+    """The components of `start`."""
+    return [self.image, self.label]
+
   def start(self):
-    """The values of `image` and `label` when a page opens."""
+    """The values of `outputs` when a page opens."""
     chosen = (self._example if self._model.num_examples else self._draw)(
         self._first - 1, 0 if self._model.num_classes else None)
     return chosen[0], chosen[2]

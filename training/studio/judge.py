@@ -42,8 +42,9 @@ class Judge:
         again = gr.Button('Draw again')
       with gr.Column(scale=2, min_width=320):
         anew = gr.Image(
-            label='Levels drawn anew', format='png', buttons=[],
-            interactive=False, elem_id='levels', elem_classes='pixels')
+            alt_text='levels drawn anew', show_label=False, format='png',
+            buttons=[], interactive=False, elem_id='levels',
+            elem_classes='pixels')
         says = gr.Markdown(elem_id='levels-says')
 
     seed = gr.State(0)

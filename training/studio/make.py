@@ -45,14 +45,17 @@ class Make:
                     level, model.num_levels))
                 for level in range(model.num_levels)]
       with gr.Column(scale=3, min_width=320):
+        gr.Markdown('New pictures. Click one to take it on.')
         self._view = gr.Image(
-            label='Click one to take it on', format='png', buttons=[],
-            interactive=False, elem_id='grid', elem_classes='pixels')
+            alt_text='new pictures', show_label=False, format='png',
+            buttons=[], interactive=False, elem_id='grid',
+            elem_classes='pixels')
         self._says = gr.Markdown(elem_id='grid-says')
         with gr.Row(visible=False) as self._onward:
           self.chosen = gr.Image(
-              label='Chosen', format='png', buttons=[], interactive=False,
-              height=160, elem_id='chosen', elem_classes='pixels')
+              alt_text='the chosen one', show_label=False, format='png',
+              buttons=[], interactive=False, height=208, elem_id='chosen',
+              elem_classes='pixels')
           with gr.Column(min_width=160):
             self.to_change = gr.Button('Change it')
             self.to_mix_a = gr.Button('Mix it, as the first')

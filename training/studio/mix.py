@@ -34,17 +34,19 @@ class Mix:
         self.first = chooser.Chooser(model, label, 'First')
       with gr.Column(min_width=220):
         mixed = gr.Image(
-            label='Mixed', format='png', buttons=['download'], height=260,
-            interactive=False, elem_id='mixed', elem_classes='pixels')
+            label='Mixed', alt_text='mixed', format='png',
+            buttons=['download'], height=260, interactive=False,
+            elem_id='mixed', elem_classes='pixels')
         weight = gr.Slider(0., 1., .5, step=.01, label='From first to second')
         path = gr.Radio(
             [('line', False), ('arc', True)], value=False,
             label='Along a', info='on an arc, latents keep their length')
       with gr.Column(min_width=220):
         self.second = chooser.Chooser(model, label, 'Second', first=1)
+    gr.Markdown('From the first to the second, step by step:')
     strip = gr.Image(
-        label='Strip', format='png', buttons=[], interactive=False,
-        elem_id='strip', elem_classes='pixels')
+        alt_text='strip', show_label=False, format='png', buttons=[],
+        interactive=False, elem_id='strip', elem_classes='pixels')
     says = gr.Markdown(elem_id='mixed-says')
     with gr.Row():
       gif = gr.DownloadButton('Download as GIF', elem_id='gif')

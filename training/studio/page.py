@@ -44,9 +44,11 @@ class Page:
         button.click(
             _taken_on(tab, chooser), [made.image, made.label],
             [tabs, chooser.image, chooser.label, *chooser.rest])
-      self.blocks.load(made.start, None, made.outputs)
-      for chooser in choosers:
-        self.blocks.load(chooser.start, None, [chooser.image, chooser.label])
+      # At once, so that nothing is computed of half of it.
+      starting = [made, *choosers]
+      self.blocks.load(
+          lambda: [value for part in starting for value in part.start()],
+          None, [output for part in starting for output in part.outputs])
     for event in self.blocks.fns.values():
       event.api_visibility = 'private'
     self.blocks.queue(max_size=_QUEUE, default_concurrency_limit=2)

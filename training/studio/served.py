@@ -67,6 +67,7 @@ class Model:
     self.num_levels = len(facts['latent_shapes'])
     self.num_classes = int(facts['num_classes'])
     self.num_examples = int(facts['num_examples'])
+    self._warm_up()
 
   def bins(self, images):
     """Images as the model sees them, the bits that it leaves out zero."""
@@ -117,6 +118,19 @@ class Model:
     """Images that came with the export, and their labels or `None`."""
     answer = self._ask('examples', index=index)
     return self.bins(answer['images']), answer.get('label')
+
+  def _warm_up(self):
+    """Asks everything once: first answers take longest."""
+    image = np.zeros(self.image_shape, np.uint8)
+    label = 0 if self.num_classes else None
+    self.sample([[0, 0]], [0.] * self.num_levels, label)
+    self.resample(image, [[False] * self.num_levels], [[0, 0]], 0., label)
+    self.come_back(image[None], label)
+    self.bits_per_dim(image[None], label)
+    for on_arc in (False, True):
+      self.between(image, image, [0.], on_arc, label)
+    if self.attributes:
+      self.change(image, [0.] * len(self.attributes), label)
 
   def _pictures(self, name, label, **inputs):
     answer = self._ask(name, label, **inputs)
