@@ -78,11 +78,13 @@ def crop(pixels, image_shape, zoom=1., across=.5, down=.5) -> np.ndarray:
   height, width, channels = image_shape
   image = Image.fromarray(pixels).convert('L' if channels == 1 else 'RGB')
   scale = min(image.width / width, image.height / height) / zoom
-  left = across * (image.width - scale * width)
-  top = down * (image.height - scale * height)
-  resized = image.resize(
-      (width, height), Image.Resampling.LANCZOS,
-      (left, top, left + scale * width, top + scale * height))
+  # At least one pixel of pictures that are smaller than the cut.
+  cut = [max(1, round(scale * side)) for side in (width, height)]
+  left = round(across * (image.width - cut[0]))
+  top = round(down * (image.height - cut[1]))
+  # Triangles, made wider where it shrinks, as in training.
+  resized = image.crop((left, top, left + cut[0], top + cut[1])).resize(
+      (width, height), Image.Resampling.BILINEAR)
   return np.asarray(resized).reshape(image_shape)
 
 
