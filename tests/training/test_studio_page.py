@@ -74,10 +74,10 @@ def pixels(page, name):
   """The picture that has an id, as it was sent; `None` if there is none."""
   # An empty `src` would be the page itself.
   source = page.evaluate(
-      '''name => {
+      """name => {
         const image = document.querySelector(`#${name} img`);
         return image?.getAttribute('src') ? image.src : null;
-      }''', name)
+      }""", name)
   if source is None:
     return None
   return np.asarray(Image.open(io.BytesIO(page.request.get(source).body())))

@@ -5,12 +5,14 @@ For example
     python -m training.studio --model runs/faces/export
 
 listens on http://127.0.0.1:7860 until interrupted. It needs TensorFlow and the
-export, none of the library that wrote it.
+export, none of the library that wrote it. Without --model it shows the faces
+that come with the package.
 """
 
 import argparse
 import os
 import sys
+import tempfile
 
 
 def main(argv=None):
@@ -34,14 +36,26 @@ def main(argv=None):
   # After that, and not before --help.
   from training.studio import page
   from training.studio import served
-  if args.model is None:
-    parser.error('--model is needed: no pretrained faces come with the package '
-                 'yet. `python -m training.export` writes an export.')
-  try:
-    model = served.Model(args.model)
-  except ValueError as error:
-    sys.exit(f'Error: {error}')
-  page.Page(model).launch(args.host, args.port)
+  with tempfile.TemporaryDirectory() as folder:
+    try:
+      model = served.Model(args.model or _faces(folder))
+    except ValueError as error:
+      sys.exit(f'Error: {error}')
+    page.Page(model).launch(args.host, args.port)
+
+
+def _faces(folder):
+  """The path of an export of the faces that come with the package."""
+  # An export of one's own needs none of the library.
+  import tfp_glow
+  if not hasattr(tfp_glow, 'pretrained'):
+    raise ValueError(
+        '--model is needed: no pretrained faces come with the package yet. '
+        '`python -m training.export` writes an export.')
+  print('Preparing the faces that come with the package ...', flush=True)
+  model = tfp_glow.pretrained('faces')
+  return tfp_glow.export_saved_model(
+      model, folder, model.directions, model.examples)
 
 
 if __name__ == '__main__':
