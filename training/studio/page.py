@@ -8,12 +8,12 @@ from training.studio import make
 from training.studio import mix
 
 _QUEUE = 64
-_SESSIONS = 200
+_SESSIONS = 100
 # Gradio refuses larger files while they come; smaller ones get a sentence.
 _MAX_UPLOAD = 32 * 2**20
 _CSS = '.pixels img { image-rendering: pixelated; }'
 # Files that pages have shown: how often old ones go, and at what age.
-_CLEANING = (60, 300)  # seconds
+_CLEANING = (300, 3600)  # seconds
 
 
 class Page:

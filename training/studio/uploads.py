@@ -9,7 +9,7 @@ from PIL import ImageOps
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 40_000_000
 # What is kept, for the crop to be moved in.
-_LONGEST_SIDE = 1024
+_LONGEST_SIDE = 512
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
 
 
@@ -24,7 +24,7 @@ def read(path: str) -> np.ndarray:
     path: The file.
 
   Returns:
-    pixels: uint8 `[H, W, 3]`, its longer side at most 1,024.
+    pixels: uint8 `[H, W, 3]`, its longer side at most 512.
 
   Raises:
     BadUpload: If the file is too large, no picture, animated, transparent or
