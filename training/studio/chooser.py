@@ -1,8 +1,8 @@
 """A part of the page where one picture is chosen."""
 
 import gradio as gr
-import numpy as np
 
+from training.studio import files
 from training.studio import pictures
 from training.studio import uploads
 
@@ -61,8 +61,7 @@ class Chooser:
     gr.on([slider.input for slider in crop], self._crop,
           [self._original, *crop], self.image, trigger_mode='always_last',
           show_progress='hidden')
-    self.image.change(
-        pictures.enlarge, self.image, self.view, show_progress='hidden')
+    self.image.change(shown, self.image, self.view, show_progress='hidden')
 
   @property
   def outputs(self):
@@ -130,9 +129,14 @@ def label_menu(model, name='Class'):
       [(str(n), n) for n in range(model.num_classes)], value=0, label=name)
 
 
-def one(shown):
-  """A picture and a sentence of `served.Pictures` that has one image."""
-  return pictures.enlarge(np.asarray(shown.images[0])), shown.complaint()
+def shown(image):
+  """The file of an image, enlarged."""
+  return None if image is None else files.png(pictures.enlarge(image))
+
+
+def one(answer):
+  """A file and a sentence of `served.Pictures` that has one image."""
+  return shown(answer.images[0]), answer.complaint()
 
 
 def _id(*words):

@@ -4,6 +4,7 @@ import gradio as gr
 import numpy as np
 
 from training.studio import chooser
+from training.studio import files
 from training.studio import pictures
 
 _ROWS = 3
@@ -101,8 +102,8 @@ class Judge:
     rows = shown.images.reshape(_ROWS, count, *image.shape)
     first = np.tile(image, [_ROWS, 1, 1, 1, 1])
     images = np.concatenate([first, rows], axis=1)
-    return (pictures.grid(images.reshape(-1, *image.shape), 1 + count),
-            shown.complaint())
+    grid = pictures.grid(images.reshape(-1, *image.shape), 1 + count)
+    return files.png(grid), shown.complaint()
 
 
 def _described(num_levels):

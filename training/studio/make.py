@@ -3,6 +3,8 @@
 import gradio as gr
 import numpy as np
 
+from training.studio import chooser
+from training.studio import files
 from training.studio import pictures
 
 _COLUMNS, _ROWS = 6, 4
@@ -89,7 +91,7 @@ class Make:
     drawn = self._model.sample(
         seeds, temperatures, _labels(self._model, label))
     picture = pictures.grid(drawn.images, _COLUMNS)
-    return picture, drawn, drawn.complaint()
+    return files.png(picture), drawn, drawn.complaint()
 
   def _draw_alike(self, seed, label, temperature):
     alike = [temperature] * self._model.num_levels
@@ -103,7 +105,7 @@ class Make:
     image = drawn.images[number]
     labels = _labels(self._model, label)
     return (image, None if labels is None else int(labels[number]),
-            pictures.enlarge(image), gr.update(visible=True))
+            chooser.shown(image), gr.update(visible=True))
 
 
 def _another(seed):

@@ -1,20 +1,14 @@
 """The tab where two pictures are mixed."""
 
-import pathlib
-import shutil
-import tempfile
-import time
-
 import gradio as gr
 import numpy as np
 
 from training.studio import chooser
+from training.studio import files
 from training.studio import pictures
 
 _FRAMES = 15
 _EVERY = 2  # of the frames is in the strip
-# Gradio copies files to where it serves them from, which takes less than this.
-_KEPT_SECONDS = 60.
 
 
 class Mix:
@@ -27,7 +21,6 @@ class Mix:
       model: `served.Model`.
     """
     self._model = model
-    self._folder = tempfile.TemporaryDirectory()
     label = chooser.label_menu(model, 'Class of both')
     with gr.Row():
       with gr.Column(min_width=220):
@@ -74,16 +67,7 @@ class Mix:
     shown = self._model.between(a, b, weights, on_arc, label)
     images = shown.images[::_EVERY]
     strip = pictures.grid(images, len(images))
-    folder = self._new_folder()
-    pictures.save_png(folder / 'mix.png', strip)
-    pictures.save_gif(folder / 'mix.gif', shown.images)
-    return (strip, shown.complaint(), str(folder / 'mix.gif'),
-            str(folder / 'mix.png'))
-
-  def _new_folder(self):
-    """A folder for files; those of earlier requests go."""
-    root = pathlib.Path(self._folder.name)
-    for folder in root.iterdir():
-      if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
-        shutil.rmtree(folder, ignore_errors=True)
-    return pathlib.Path(tempfile.mkdtemp(dir=root))
+    film = files.new_folder() / 'mix.gif'
+    pictures.save_gif(film, shown.images)
+    still = files.png(strip, 'mix')
+    return still, shown.complaint(), str(film), still

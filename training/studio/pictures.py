@@ -61,11 +61,6 @@ def cell_at(x, y, image_shape, columns, size=96):
   return columns * row + min(column, columns - 1)
 
 
-def save_png(path, picture):
-  """Writes a picture, uint8 `[H, W, 3]`."""
-  Image.fromarray(picture).save(path)
-
-
 def save_gif(path, images):
   """Writes images, uint8 `[N, H, W, C]`, as a film there and back again."""
   frames = [Image.fromarray(enlarge(image)) for image in images]
