@@ -17,6 +17,13 @@ help:  ## List the targets
 demo: $(INSTALLED)  ## Train a Glow on handwritten digits; results in runs/demo
 	$(BIN)/python -m training.demo
 
+# Of an export: make studio MODEL=runs/faces/export
+MODEL ?=
+
+.PHONY: studio
+studio: $(INSTALLED)  ## Open a page to play with an export, MODEL=DIR
+	$(BIN)/python -m training.studio $(if $(MODEL),--model $(MODEL))
+
 .PHONY: test
 test: $(INSTALLED)  ## Run the tests, less the slow ones
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope

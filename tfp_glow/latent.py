@@ -64,7 +64,7 @@ def interpolate(model: model_lib.FlowModel, a: Any, b: Any, num_steps: int,
   end = model.encode(b, **conditions)[:, None]
   weights = tf.cast(
       tf.linspace(0., 1., num_steps)[None, :, None], start.dtype)
-  between = _spherical if method == 'spherical' else _linear
+  between = spherical if method == 'spherical' else linear
   return _decode_steps(model, between(start, end, weights), conditions)
 
 
@@ -238,11 +238,13 @@ def _decode_steps(model, latents, conditions):
   return tf.reshape(images, [num_rows, num_steps, *images.shape[1:]])
 
 
-def _linear(start, end, weights):
+def linear(start, end, weights):
+  """Latents on straight lines; see `interpolate`."""
   return start + weights * (end - start)
 
 
-def _spherical(start, end, weights):
+def spherical(start, end, weights):
+  """Latents on arcs; see `interpolate`."""
   def unit(latents):
     return tf.math.l2_normalize(latents, axis=-1)
 
@@ -253,7 +255,7 @@ def _spherical(start, end, weights):
   sine = tf.where(is_straight, tf.ones_like(sine), sine)
   arc = (tf.sin((1. - weights) * angle) * start +
          tf.sin(weights * angle) * end) / sine
-  return tf.where(is_straight, _linear(start, end, weights), arc)
+  return tf.where(is_straight, linear(start, end, weights), arc)
 
 
 def _mean_latent(model, argument, images, batch_size, conditions):

@@ -65,7 +65,8 @@ def test_a_direction_is_found_drawn_and_exported(workdir, tmp_path):
   assert Image.open(png).size == (3 * 52 + 4, 4 * 52 + 4 + 32)
 
   exported, = run('export', f'--workdir={workdir}',
-                  f'--directory={tmp_path}/served', f'--direction=big={npy}')
+                  f'--directory={tmp_path}/served', f'--direction=big={npy}',
+                  '--examples=7')
   assert exported == f'{tmp_path}/served/1'
   signatures = tf.saved_model.load(exported).signatures
   images, _ = groups.draw(groups.named(config, '3', shape), 4)
@@ -76,6 +77,10 @@ def test_a_direction_is_found_drawn_and_exported(workdir, tmp_path):
   assert np.mean(served != moved) < 1. / 500.
   described = signatures['describe'](row=tf.zeros([1], tf.int32))
   assert described['attributes'].numpy().tolist() == [[b'big']]
+  assert described['num_examples'].numpy() == 7
+  held_out, _ = groups.first(groups.open_split(config, None).eval_batches(9), 7)
+  np.testing.assert_array_equal(
+      signatures['examples'](index=tf.range(7))['images'], held_out)
 
 
 def test_groups_are_classes_or_folders(workdir, tmp_path):
