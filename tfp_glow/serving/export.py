@@ -44,8 +44,8 @@ def export_saved_model(model, directory, directions=None, examples=None):
 
   Images are uint8 `[N, H, W, C]`. Beside images that are computed there is
   `finite` bool `[N]`: false where the flow gave a value that is not finite.
-  Such a row is a checker of magenta (or white) and black, which no one takes for
-  a picture; a lower temperature helps. `sample` draws from the model's base
+  Such a row is a checker of magenta (or white) and black, which no one takes
+  for a picture; a lower temperature helps. `sample` draws from the model's base
   distribution. A class-conditional model's signatures, less `examples` and
   `describe`, also take `label` int32 `[N]`. Everything is computed in the
   precision of the weights. What is out of range, not finite or of another shape
