@@ -6,8 +6,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INCOMPLETE := $(VENV)/incomplete
 
-export TF_CPP_MIN_LOG_LEVEL ?= 3
-
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -39,6 +37,13 @@ images: $(INSTALLED)  ## Draw the README's pictures anew, of the pretrained face
 	cd runs/images && cp samples.png interpolation.png attributes.png \
 	  ../../docs/images
 
+# Of an export: make studio MODEL=runs/faces/export
+MODEL ?=
+
+.PHONY: studio
+studio: $(INSTALLED)  ## Open a page to play with an export, MODEL=DIR
+	$(BIN)/python -m training.studio $(if $(MODEL),--model $(MODEL))
+
 .PHONY: test
 test: $(INSTALLED)  ## Run the tests, less the slow ones
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
@@ -62,9 +67,11 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed;\
 	 name another interpreter, 3.11 or newer, with: make PYTHON=..." >&2; \
 	  exit 1; }
+	@echo 'Installing TensorFlow and all that training and tests need into $(VENV):'
+	@echo 'about 2.6 GB on the disk. It takes some minutes, once.'
 	if [ -e $(INCOMPLETE) ]; then rm -rf $(VENV); fi
 	mkdir -p $(VENV) && touch $(INCOMPLETE)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint constraints.txt \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 	  --editable '.[train,test]'
 	mv $(INCOMPLETE) $@

@@ -22,7 +22,14 @@ _SERVING = [
     'tensorflow-serving-api>=2.21,<2.22',
 ]
 
-_TEST = _TRAIN + _SERVING + [
+_STUDIO = [
+    'gradio>=6.31,<7',
+    # With a newer Pillow, pip falls back on a Gradio of years ago.
+    'pillow>=10.1,<13',
+]
+
+_TEST = _TRAIN + _SERVING + _STUDIO + [
+    'playwright>=1.65',
     'pytest>=8.1',
     'pytest-xdist>=3.6',
     'ruff',
@@ -56,6 +63,7 @@ setuptools.setup(
         'benchmark': _BENCHMARK,
         'gpu': ['tensorflow[and-cuda]>=2.21,<2.22'],
         'serving': _SERVING,
+        'studio': _STUDIO,
         'test': _TEST,
         'train': _TRAIN,
     },

@@ -1,5 +1,7 @@
 """Models to serve, requests to them, and the right answers."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +16,11 @@ NUM_CLASSES = 3
 DIRECTIONS = {
     'smiling': np.random.default_rng(3).normal(0., .1, SIZE).astype(np.float32),
     'größer': np.linspace(-.2, .2, SIZE, dtype=np.float32)}
+SIGNATURES = (
+    'serving_default', 'log_prob', 'encode', 'decode', 'sample',
+    'sample_levels', 'resample_levels', 'interpolate', 'interpolate_spherical',
+    'manipulate', 'manipulate_all', 'examples', 'describe')
+NUM_EXAMPLES = 5
 
 
 def make_model(name):
@@ -32,11 +39,24 @@ def make_model(name):
   }[name])
 
 
+def examples(model):
+  """What `export_saved_model` takes as the examples of a model."""
+  images = test_model.random_images(NUM_EXAMPLES, seed=6)
+  if 'label' not in model.condition_names:
+    return images
+  return images, np.arange(NUM_EXAMPLES, dtype=np.int32) % NUM_CLASSES
+
+
+def export(model, folder):
+  """Exports with `DIRECTIONS` and examples; returns the path."""
+  return tg.export_saved_model(model, folder, DIRECTIONS, examples(model))
+
+
 def make_requests(model, count=34):
   """Inputs and outputs of each signature.
 
   Args:
-    model: `FlowModel`, exported with `DIRECTIONS`.
+    model: `FlowModel`, exported by `export`.
     count: Python `int`, number of rows.
 
   Returns:
@@ -57,10 +77,31 @@ def make_requests(model, count=34):
   noise = tf.stack([
       tf.random.stateless_normal([SIZE], s, alg='philox') for s in seed])
   a, b = (model.encode(x, **label).numpy() for x in (images, others))
-  moved = a + unit[:, None] * np.stack(list(DIRECTIONS.values()))[attribute]
+  directions = np.stack(list(DIRECTIONS.values()))
+  moved = a + unit[:, None] * directions[attribute]
+  strengths = np.stack([unit, -2. * unit], axis=1)
+  moved_by_all = a + strengths[:, :1] * directions[0] + (
+      strengths[:, 1:] * directions[1])
+
+  sizes = [math.prod(shape) for shape in model.flow.latent_shapes]
+  temperatures = generator.random([count, len(sizes)], np.float32)
+  levels = generator.random([count, len(sizes)]) < .5
+  resampled = np.where(
+      np.repeat(levels, sizes, axis=1), noise * unit[:, None], a)
+
+  # The formula, in float64, row by row.
+  arcs = []
+  for start, end, weight in zip(*np.float64([a, b]), np.float64(unit)):
+    if (start == end).all():  # The middle of an odd number.
+      arcs.append(start)
+      continue
+    angle = np.arccos(start @ end / np.sqrt((start @ start) * (end @ end)))
+    arcs.append((np.sin((1. - weight) * angle) * start +
+                 np.sin(weight * angle) * end) / np.sin(angle))
 
   def decoded(latents):
-    return {'images': model.decode(latents, **label).numpy()}
+    return {'images': model.decode(latents, **label).numpy(),
+            'finite': np.ones([count], bool)}
 
   log_prob = {'log_prob': model.log_prob(images, **label).numpy(),
               'bits_per_dim': model.bits_per_dim(images, **label).numpy()}
@@ -70,12 +111,16 @@ def make_requests(model, count=34):
       'num_bits': model.num_bits,
       'latent_shapes': model.flow.latent_shapes,
       'num_classes': NUM_CLASSES if label else 0,
+      'num_examples': NUM_EXAMPLES,
       'tfp_glow_version': tg.__version__.encode(),
       'tensorflow_version': tf.__version__.encode(),
   }
   described = {k: np.stack([np.array(v, object if isinstance(v, bytes) else
                                      None)] * count)
                for k, v in described.items()}
+  index = generator.integers(0, NUM_EXAMPLES, count, np.int32)
+  of_index = dict(zip(('images', 'label'), (
+      examples(model) if label else (examples(model),))))
   return {
       'serving_default': ({'images': images, **label}, log_prob),
       'log_prob': ({'images': images, **label}, log_prob),
@@ -83,12 +128,25 @@ def make_requests(model, count=34):
       'decode': ({'latents': latents, **label}, decoded(latents)),
       'sample': ({'seed': seed, 'temperature': unit, **label},
                  decoded(noise * unit[:, None])),
+      'sample_levels': ({'seed': seed, 'temperatures': temperatures, **label},
+                        decoded(noise * np.repeat(temperatures, sizes, 1))),
+      'resample_levels': (
+          {'images': images, 'levels': levels, 'seed': seed,
+           'temperature': unit, **label}, decoded(resampled)),
       'interpolate': (
           {'images_a': images, 'images_b': others, 'weight': unit, **label},
           decoded(a + unit[:, None] * (b - a))),
+      'interpolate_spherical': (
+          {'images_a': images, 'images_b': others, 'weight': unit, **label},
+          decoded(np.float32(arcs))),
       'manipulate': (
           {'images': images, 'attribute': attribute, 'strength': unit, **label},
           decoded(moved)),
+      'manipulate_all': (
+          {'images': images, 'strengths': strengths, **label},
+          decoded(moved_by_all)),
+      'examples': ({'index': index},
+                   {k: v[index] for k, v in of_index.items()}),
       'describe': ({'row': np.arange(count, dtype=np.int32)}, described),
   }
 

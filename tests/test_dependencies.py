@@ -1,9 +1,11 @@
+import importlib.metadata
 import importlib.util
 import pathlib
 import re
 import subprocess
 import sys
 
+from packaging import requirements
 import pytest
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -50,6 +52,32 @@ def _message(refused, block, cwd=None, extra=''):
 def _run(script, cwd=None, check=True):
   return subprocess.run([sys.executable, '-c', script], capture_output=True,
                         text=True, check=check, cwd=cwd)
+
+
+def _installed(package, extras):
+  """All that is installed for a package, by name."""
+  found, wanted = {}, [(package, frozenset(extras))]
+  for name, chosen in wanted:
+    distribution = importlib.metadata.distribution(name)
+    found[distribution.name.lower()] = distribution
+    for text in distribution.requires or ():
+      requirement = requirements.Requirement(text)
+      needed = requirement.name, frozenset(requirement.extras)
+      if needed not in wanted and (requirement.marker is None or any(
+          requirement.marker.evaluate({'extra': extra})
+          for extra in chosen or [''])):
+        wanted.append(needed)
+  return found
+
+
+def test_make_says_how_much_it_installs():
+  told = float(re.search(r'about ([\d.]+) GB on the disk',
+                         (_ROOT / 'Makefile').read_text())[1])
+  size = sum(file.size or 0
+             for distribution in _installed(
+                 'tfp_glow', ['train', 'test']).values()
+             for file in distribution.files)
+  assert told == pytest.approx(size / 1e9, abs=.3)
 
 
 def test_nothing_is_said_where_nothing_is_missing():

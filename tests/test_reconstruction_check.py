@@ -51,3 +51,12 @@ def test_a_nearly_singular_layer_gives_a_warning():
 def test_the_distance_between_checks_is_positive():
   with pytest.raises(ValueError, match='`every` must be a positive'):
     tg.ReconstructionCheck(IMAGES, every=0)
+
+
+def test_its_images_and_conditions_are_checked():
+  model = model_of(glow(num_classes=3), label=np.arange(16) % 3)
+  for images, label, word in ((IMAGES / 255., 0, '`images` has dtype'),
+                              (IMAGES, 3, '`label` must be in 0')):
+    check = tg.ReconstructionCheck(images, label=np.full(16, label))
+    with pytest.raises((TypeError, ValueError), match=word):
+      check.set_model(model)

@@ -1,16 +1,22 @@
-"""What one does with latents: interpolate, move along attributes, resample."""
+"""Uses of the latent space: interpolation, attributes, resampled levels."""
 
+from collections.abc import Iterable
+from collections.abc import Mapping
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from tfp_glow import model as model_lib
 
 METHODS = ('linear', 'spherical')
 # Where the sine of an angle is below this, the arc is taken to be straight.
 _MIN_SINE = 1e-4
 
 
-def interpolate(model, a, b, num_steps, method='linear', **conditions):
+def interpolate(model: model_lib.FlowModel, a: Any, b: Any, num_steps: int,
+                method: str = 'linear', **conditions: Any) -> tf.Tensor:
   """Images on the lines or arcs between the latents of two batches.
 
   ```none
@@ -25,16 +31,15 @@ def interpolate(model, a, b, num_steps, method='linear', **conditions):
   arc it stays theirs. Where the angle is 0 or 180 degrees, the line is taken.
 
   Args:
-    model: `FlowModel`.
+    model: The model.
     a: uint8 images `[N, H, W, C]`, where the lines begin.
     b: uint8 images `[N, H, W, C]`, where they end.
-    num_steps: Python `int`, at least 2, images on each line, ends included.
-    method: Python `str`, `'linear'` (as in [1]) or `'spherical'` (as in [2]).
-      Default value: `'linear'`.
+    num_steps: At least 2, images on each line, ends included.
+    method: `'linear'` (as in [1]) or `'spherical'` (as in [2]).
     **conditions: Conditions of the model, by name, batch-major.
 
   Returns:
-    images: uint8 `Tensor` `[N, num_steps, H, W, C]`.
+    images: uint8 `[N, num_steps, H, W, C]`.
 
   Raises:
     ValueError: If shapes differ, there are fewer than two steps, or `method`
@@ -59,11 +64,12 @@ def interpolate(model, a, b, num_steps, method='linear', **conditions):
   end = model.encode(b, **conditions)[:, None]
   weights = tf.cast(
       tf.linspace(0., 1., num_steps)[None, :, None], start.dtype)
-  between = _spherical if method == 'spherical' else _linear
+  between = spherical if method == 'spherical' else linear
   return _decode_steps(model, between(start, end, weights), conditions)
 
 
-def manifold(model, images, num_steps=8, **conditions):
+def manifold(model: model_lib.FlowModel, images: Any, num_steps: int = 8,
+             **conditions: Any) -> tf.Tensor:
   """Images on a closed surface through the latents of four.
 
   ```none
@@ -72,15 +78,15 @@ def manifold(model, images, num_steps=8, **conditions):
   ```
 
   Args:
-    model: `FlowModel`.
+    model: The model.
     images: uint8 `[4, H, W, C]`.
-    num_steps: Python `int`, at least 1, images along each direction. If it is
+    num_steps: At least 1, images along each direction. If it is
       a multiple of 4, the four are among them: the first at `[0, 0]`, the
       others a quarter of the way round. Default value: `8`.
     **conditions: Conditions of the model, by name, one row for all: `[1, ...]`.
 
   Returns:
-    images: uint8 `Tensor` `[num_steps, num_steps, H, W, C]`.
+    images: uint8 `[num_steps, num_steps, H, W, C]`.
 
   Raises:
     ValueError: If there are not four images, or `num_steps` is not positive.
@@ -107,21 +113,22 @@ def manifold(model, images, num_steps=8, **conditions):
   return _decode_steps(model, grid, repeated)
 
 
-def resample_levels(model, images, levels, temperature=1., seed=None,
-                    **conditions):
+def resample_levels(model: model_lib.FlowModel, images: Any,
+                    levels: Iterable[int], temperature: float = 1.,
+                    seed: int | None = None, **conditions: Any) -> tf.Tensor:
   """Images with the latents of some levels drawn anew: what the others hold.
 
   Args:
     model: `FlowModel` of a flow that has `latent_shapes`.
     images: uint8 `[N, H, W, C]`.
-    levels: Python `int`s, the levels to draw anew; 0 is the first, of the
+    levels: The levels to draw anew; 0 is the first, of the
       finest detail, and -1 the last. The others stay.
-    temperature: Python `float`, factor of what is drawn. Default value: `1.`.
-    seed: Python `int` or `None`. Default value: `None`, another each time.
+    temperature: Factor of what is drawn, about the mean.
+    seed: An integer. Default value: `None`, another each time.
     **conditions: Conditions of the model, by name, batch-major.
 
   Returns:
-    images: uint8 `Tensor` `[N, H, W, C]`.
+    images: uint8 `[N, H, W, C]`.
 
   Raises:
     ValueError: If there is no such level, or the temperature is negative.
@@ -146,27 +153,29 @@ def resample_levels(model, images, levels, temperature=1., seed=None,
   return model.decode(model.flow.join_latent(parts), **conditions)
 
 
-def attribute_direction(model, positives, negatives, batch_size=256,
-                        positive_conditions=None, negative_conditions=None):
+def attribute_direction(
+    model: model_lib.FlowModel, positives: Any, negatives: Any,
+    batch_size: int = 256,
+    positive_conditions: Mapping[str, Any] | None = None,
+    negative_conditions: Mapping[str, Any] | None = None) -> tf.Tensor:
   """Difference of the mean latents of images with and without an attribute.
 
   Images are read a batch at a time, each once, so that there may be any number.
 
   Args:
-    model: `FlowModel`.
+    model: The model.
     positives: uint8 images `[N, H, W, C]` that have it, or an iterable of
       batches of what `FlowModel.fit` takes: images, `(images, labels)`, or
       `(images, {condition: value})`; a `tf.data.Dataset`, say.
     negatives: uint8 images `[M, H, W, C]` that do not, or such an iterable.
-    batch_size: Python `int`, how many images of an array are encoded at once.
-      Default value: `256`.
+    batch_size: How many images of an array are encoded at once.
     positive_conditions: `dict` of conditions of `positives`, batch-major, if
       that is an array. Default value: `None`.
     negative_conditions: `dict` of conditions of `negatives`, batch-major, if
       that is an array. Default value: `None`.
 
   Returns:
-    direction: `Tensor` `[D]`.
+    direction: `[D]`.
 
   Raises:
     ValueError: If a group is empty, or conditions are given beside an
@@ -185,7 +194,8 @@ def attribute_direction(model, positives, negatives, batch_size=256,
   return means[0] - means[1]
 
 
-def manipulate(model, images, direction, strengths, **conditions):
+def manipulate(model: model_lib.FlowModel, images: Any, direction: Any,
+               strengths: Any, **conditions: Any) -> tf.Tensor:
   """Images moved along a direction of the latent space.
 
   ```none
@@ -193,14 +203,14 @@ def manipulate(model, images, direction, strengths, **conditions):
   ```
 
   Args:
-    model: `FlowModel`.
+    model: The model.
     images: uint8 `[N, H, W, C]`.
-    direction: `Tensor` `[D]`, from `attribute_direction`, say.
+    direction: `[D]`, from `attribute_direction`, say.
     strengths: Floats `[S]`; negative ones go the other way.
     **conditions: Conditions of the model, by name, batch-major.
 
   Returns:
-    images: uint8 `Tensor` `[N, S, H, W, C]`.
+    images: uint8 `[N, S, H, W, C]`.
 
   Raises:
     ValueError: If `direction` has another size, or `strengths` is no list.
@@ -228,11 +238,13 @@ def _decode_steps(model, latents, conditions):
   return tf.reshape(images, [num_rows, num_steps, *images.shape[1:]])
 
 
-def _linear(start, end, weights):
+def linear(start, end, weights):
+  """Latents on straight lines; see `interpolate`."""
   return start + weights * (end - start)
 
 
-def _spherical(start, end, weights):
+def spherical(start, end, weights):
+  """Latents on arcs; see `interpolate`."""
   def unit(latents):
     return tf.math.l2_normalize(latents, axis=-1)
 
@@ -243,7 +255,7 @@ def _spherical(start, end, weights):
   sine = tf.where(is_straight, tf.ones_like(sine), sine)
   arc = (tf.sin((1. - weights) * angle) * start +
          tf.sin(weights * angle) * end) / sine
-  return tf.where(is_straight, _linear(start, end, weights), arc)
+  return tf.where(is_straight, linear(start, end, weights), arc)
 
 
 def _mean_latent(model, argument, images, batch_size, conditions):

@@ -1,5 +1,6 @@
-"""Warns when activations can no longer be rebuilt."""
+"""Warns when activations can no longer be reconstructed."""
 
+from typing import Any
 import warnings
 
 import keras
@@ -10,15 +11,15 @@ from tfp_glow import execution
 
 
 class ReconstructionCheck(keras.callbacks.Callback):
-  """Measures, as training goes, how well inputs are rebuilt from outputs.
+  """Measures, as training goes, how well inputs are reconstructed.
 
   ```none
-  error = max over runs of layers of  max |rebuilt - value| / max |value|
+  error = max over segments of  max |reconstructed - value| / max |value|
   ```
 
-  Gradients with `memory='recompute'` are as good as what is rebuilt, and a
-  layer that has become nearly singular rebuilds badly. The check goes the way
-  the gradient goes, with the networks' own precision. It can be used with
+  Gradients with `memory='recompute'` are as good as what is reconstructed, and
+  a layer that has become nearly singular reconstructs badly. The check goes the
+  way the gradient goes, with the networks' own precision. It can be used with
   `memory='store'` as well, where nothing depends on it.
 
   #### Examples
@@ -34,14 +35,14 @@ class ReconstructionCheck(keras.callbacks.Callback):
        Invertible Neural Networks. 2020. https://arxiv.org/abs/2006.09347
   """
 
-  def __init__(self, images, every=100, tolerance=1e-3, **conditions):
-    """Takes the images to measure with.
+  def __init__(self, images: Any, every: int = 100, tolerance: float = 1e-3,
+               **conditions: Any):
+    """Keeps the images to measure with.
 
     Args:
       images: uint8 `[N, H, W, C]`.
-      every: Python `int`, steps between two checks. Default value: `100`.
-      tolerance: Python `float`, the error above which there is a warning.
-        Default value: `1e-3`.
+      every: Steps between two checks.
+      tolerance: The error above which there is a warning.
       **conditions: The model's conditions, by name, batch-major.
 
     Raises:
@@ -59,11 +60,12 @@ class ReconstructionCheck(keras.callbacks.Callback):
 
   def set_model(self, model):
     super().set_model(model)
+    self._inputs = model.checked({'images': self._images, **self._conditions})
     self._measure_in_graph = tf.function(self._measure, autograph=False)
 
-  def errors(self):
-    """The error of each run of layers now, `[num_runs]`."""
-    return self._measure_in_graph(tf.convert_to_tensor(self._images))
+  def errors(self) -> tf.Tensor:
+    """The error of each segment of layers now, `[num_segments]`."""
+    return self._measure_in_graph(self._inputs)
 
   def on_train_batch_end(self, batch, logs=None):
     step = int(self.model.optimizer.iterations)
@@ -73,15 +75,17 @@ class ReconstructionCheck(keras.callbacks.Callback):
     self.history.append((step, error))
     if not error <= self._tolerance:
       warnings.warn(
-          f'At step {step} inputs are rebuilt from outputs with a relative '
+          f'At step {step} inputs are reconstructed with a relative '
           f'error of {error:.1e}, above {self._tolerance:.1e}: a layer is '
           "nearly singular, and gradients with `memory='recompute'` are no "
           "better than that. Train with `memory='store'`, or a lower learning "
           'rate.', stacklevel=2)
 
-  def _measure(self, images):
+  def _measure(self, inputs):
+    conditions = dict(inputs)
+    images = conditions.pop('images')
     errors = execution.ReconstructionErrors()
     self.model.latents_and_log_prob(
         self.model.pixels.middle(images), execution.Context(
-            training=True, errors=errors, conditions=self._conditions))
+            training=True, errors=errors, conditions=conditions))
     return tf.stack(errors.errors) if errors.errors else tf.zeros([0])

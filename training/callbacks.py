@@ -31,6 +31,18 @@ class NotFiniteError(RuntimeError):
   """Too many steps in a row were not finite."""
 
 
+class Counting(keras.callbacks.Callback):
+  """Knows which step has been trained, however often `fit` is called."""
+
+  def __init__(self, step):
+    """Takes how many steps have been trained."""
+    super().__init__()
+    self.step = step
+
+  def on_train_batch_end(self, batch, logs=None):
+    self.step += 1
+
+
 class Progress(keras.callbacks.Callback):
   """A bar with bits/dim, images per second and the time left.
 
@@ -50,11 +62,11 @@ class Progress(keras.callbacks.Callback):
       self._bar.set_postfix_str(
           f'{float(logs["bits_per_dim"]):.3f} bits/dim', refresh=False)
 
-  def on_train_end(self, logs=None):
+  def close(self):
     self._bar.close()
 
 
-class StopWhenNotFinite(keras.callbacks.Callback):
+class StopWhenNotFinite(Counting):
   """Logs steps that were skipped, and stops when there are too many."""
 
   def __init__(self, step, max_in_a_row, checkpoint):
@@ -65,8 +77,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
       max_in_a_row: Python `int`, how many may be skipped in a row.
       checkpoint: Callable that returns the step of the last checkpoint.
     """
-    super().__init__()
-    self._step = step
+    super().__init__(step)
     self._max_in_a_row = max_in_a_row
     self._checkpoint = checkpoint
 
@@ -74,8 +85,8 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     self._skipped = int(self.model.skipped_steps.numpy())
 
   def on_train_batch_end(self, batch, logs=None):
-    self._step += 1
-    if self._step % _STEPS_BETWEEN_LOOKS == 0:
+    super().on_train_batch_end(batch, logs)
+    if self.step % _STEPS_BETWEEN_LOOKS == 0:
       self._look()
 
   def on_epoch_end(self, epoch, logs=None):
@@ -86,18 +97,22 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     if skipped > self._skipped:
       logging.warning(
           '%d of the steps before step %d were not finite and were skipped, '
-          '%d in all.', skipped - self._skipped, self._step, skipped)
+          '%d in all.', skipped - self._skipped, self.step, skipped)
     self._skipped = skipped
     in_a_row = int(self.model.skipped_in_a_row.numpy())
     if in_a_row > self._max_in_a_row:
       raise NotFiniteError(_ADVICE.format(
-          count=in_a_row, step=self._step, checkpoint=self._checkpoint()))
+          count=in_a_row, step=self.step, checkpoint=self._checkpoint()))
 
 
-class Evaluate(keras.callbacks.Callback):
-  """Measures and draws the model as training goes on."""
+class Evaluate(Counting):
+  """Measures and draws the model as training goes on.
 
-  def __init__(self, config, data, workdir, step):
+  Nothing is written before the first step has been trained, so that a run that
+  fails before leaves the working folder as it was.
+  """
+
+  def __init__(self, config, data, workdir, step, recipe):
     """Takes what is evaluated on and where results go.
 
     Args:
@@ -105,24 +120,37 @@ class Evaluate(keras.callbacks.Callback):
       data: `data.Data`.
       workdir: Python `str`, the working folder.
       step: Python `int`, steps that have been trained.
+      recipe: What `runs.as_recipe` returns.
     """
-    super().__init__()
-    self._step = step
+    super().__init__(step)
     self._config = config
     self._data = data
-    self._log = metrics.Log(workdir, step)
+    self._workdir = workdir
+    self._recipe = recipe
+    self._log = None
+    self._start_step = step
+    self._results = []
     self._folder = pathlib.Path(workdir) / 'pictures'
-    self._folder.mkdir(parents=True, exist_ok=True)
 
   def on_train_begin(self, logs=None):
-    if self._step == 0:
-      self._log.scalars(0, self._evaluate(0))
+    if self.step == 0:
+      self._results.append(self._evaluate(0))
+
+  def on_train_batch_end(self, batch, logs=None):
+    super().on_train_batch_end(batch, logs)
+    if self._log is None:
+      runs.write_recipe(self._workdir, self._recipe)
+      self._folder.mkdir(exist_ok=True)
+      self._log = metrics.Log(self._workdir, self._start_step)
+      for scalars, grids in self._results:
+        self._write(self._start_step, scalars, grids)
 
   def on_epoch_begin(self, epoch, logs=None):
     self._start = time.monotonic()
+    self._first_step = self.step
 
   def on_epoch_end(self, epoch, logs=None):
-    steps = self._config.checkpoint_every
+    steps = self.step - self._first_step
     seconds = time.monotonic() - self._start
     scalars = {
         'train_bits_per_dim': logs['bits_per_dim'],
@@ -131,14 +159,22 @@ class Evaluate(keras.callbacks.Callback):
         'learning_rate': float(self.model.optimizer.learning_rate),
         'skipped_steps': int(self.model.skipped_steps.numpy()),
     }
-    step = (epoch + 1) * steps
+    step, grids = self.step, ()
     if step % self._config.eval_every == 0 or step >= self._config.steps:
       with runs.evaluated_weights(self.model):
-        scalars.update(self._evaluate(step))
+        evaluated, grids = self._evaluate(step)
+      scalars.update(evaluated)
+    self._write(step, scalars, grids)
+
+  def _write(self, step, scalars, grids):
+    for name, rows, names in grids:
+      path = self._folder / f'{name}_{step:07d}.png'
+      pictures.save_grid(path, np.stack(rows), names)
+      self._log.image(step, name, path)
     self._log.scalars(step, scalars)
 
   def _evaluate(self, step):
-    """Measures, draws, and returns the scalars."""
+    """Measures and draws: scalars, and names, rows and labels of grids."""
     batch_size = self._config.batch_size
     batches = self._data.eval_batches(batch_size, self._config.eval_images)
     bits = evaluation.bits_per_dim(self.model, batches)
@@ -147,17 +183,18 @@ class Evaluate(keras.callbacks.Callback):
     images, conditions = evaluation.unpack(self.model, next(iter(
         self._data.eval_batches(batch_size, batch_size))))
     tqdm.tqdm.write(
-        f'Step {step}: {mean:.3f} +- {error:.3f} bits/dim on '
-        f'{len(bits):,} images.')
-    self._draw_samples(step)
-    self._draw_reconstructions(step, images, conditions)
-    return {
+        f'Step {step}: {evaluation.as_text(mean, error)} bits/dim on '
+        f'{len(bits):,} image{"s" if len(bits) > 1 else ""}.')
+    scalars = {
         'eval_bits_per_dim': mean,
         'eval_bits_per_dim_error': error,
         **evaluation.latent_statistics(self.model, images, **conditions),
     }
+    return scalars, [('samples', *self._draw_samples()),
+                     ('reconstructions',
+                      *self._draw_reconstructions(images, conditions))]
 
-  def _draw_samples(self, step):
+  def _draw_samples(self):
     """The same latents each time, so that one sees them change."""
     temperatures = self._config.temperatures
     classes = self._data.num_classes
@@ -171,35 +208,37 @@ class Evaluate(keras.callbacks.Callback):
           seed=self._config.seed)
       rows.extend(np.split(samples.numpy(), 2))
       names.extend([f'temperature {temperature:g}', ''])
-    self._save('samples', step, rows, names)
+    return rows, names
 
-  def _draw_reconstructions(self, step, images, conditions):
+  def _draw_reconstructions(self, images, conditions):
     rows = np.linspace(0, len(images) - 1, _COLUMNS).astype(int)
     images = tf.gather(images, rows)
     conditions = {k: tf.gather(v, rows) for k, v in conditions.items()}
     decoded = self.model.decode(
         self.model.encode(images, **conditions), **conditions)
-    self._save('reconstructions', step, [images, decoded],
-               ['image', 'decoded'])
-
-  def _save(self, name, step, rows, names):
-    path = self._folder / f'{name}_{step:07d}.png'
-    pictures.save_grid(path, np.stack(rows), names)
-    self._log.image(step, name, path)
+    return [images, decoded], ['image', 'decoded']
 
 
-class SaveCheckpoints(keras.callbacks.Callback):
-  """Writes a checkpoint at the end of each of Keras's epochs."""
+class SaveCheckpoints(Counting):
+  """Writes checkpoints at the ends of Keras's epochs."""
 
-  def __init__(self, checkpoints, steps_per_epoch):
-    """Takes `checkpoints.Checkpoints` and the length of an epoch."""
-    super().__init__()
+  def __init__(self, checkpoints, step, config):
+    """Takes where checkpoints go and when they are due.
+
+    Args:
+      checkpoints: `checkpoints.Checkpoints`.
+      step: Python `int`, steps that have been trained.
+      config: The fields of `config.get_config`.
+    """
+    super().__init__(step)
     self._checkpoints = checkpoints
-    self._steps_per_epoch = steps_per_epoch
+    self._config = config
     self.error = None
 
   def on_epoch_end(self, epoch, logs=None):
-    step = (epoch + 1) * self._steps_per_epoch
+    step = self.step
+    if step % self._config.checkpoint_every and step < self._config.steps:
+      return
     self.error = self._checkpoints.save(step)
     if self.error is not None:
       kept = self._checkpoints.steps()

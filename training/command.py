@@ -1,5 +1,6 @@
 """What the commands have in common: flags, and errors one can act on."""
 
+import pathlib
 import sys
 
 from absl import app
@@ -7,19 +8,23 @@ from absl import flags
 from absl import logging
 from ml_collections import config_flags
 
+from tfp_glow.flows import presets
 from training import callbacks
 from training import runs
 
 _SHARED = frozenset(['config', 'workdir', 'weights', 'split', 'output'])
+_RECIPES = pathlib.Path(__file__).with_name('configs')
 
 
 def define_recipe():
   """Defines `--config`, and a flag for each of its fields."""
   config_flags.DEFINE_config_file(
-      'config', None, 'The recipe, a file of training/configs/. Its fields '
-      'are in training/config.py, and each is a flag too: '
-      '--config.optimizer.learning_rate=3e-4', lock_config=True)
-  flags.mark_flag_as_required('config')
+      'config', None, f'The recipe: {_recipes()}. Its fields are listed in '
+      'training/config.py, those of data in training/data/config.py, and each '
+      'is a flag too: --config.optimizer.learning_rate=3e-4', lock_config=True)
+  flags.register_validator(
+      'config', lambda recipe: recipe is not None,
+      f'A recipe is needed: {_recipes()}.')
 
 
 def define_workdir():
@@ -95,16 +100,46 @@ def run(define_flags, main):
       raise app.UsageError(f'Unknown argument: {argv[1]}')
     try:
       main(flags.FLAGS)
-    except (ValueError, OSError, callbacks.NotFiniteError) as error:
+    except (TypeError, ValueError, OSError, callbacks.NotFiniteError) as error:
       # Their messages say what to do; --verbosity=1 says where it happened.
       logging.debug('', exc_info=True)
-      sys.exit(f'Error: {error}')
+      sys.exit(explain(error))
 
   app.run(explained, flags_parser=_parse)
 
 
+def explain(error):
+  """The message of an error, with the notes that were added to it."""
+  return '\n'.join([f'Error: {error}', *getattr(error, '__notes__', [])])
+
+
+def _recipes():
+  """The recipes that there are, as `--config` takes them."""
+  names = sorted(path.name for path in _RECIPES.glob('*.py')
+                 if path.name not in ('__init__.py', 'preset.py'))
+  return (f'one of training/configs/ ({", ".join(names)}), or a run of the '
+          f'papers, training/configs/preset.py:NAME, where NAME is one of '
+          f'{", ".join(presets.PRESETS)}')
+
+
+def _check_recipe(argv):
+  """Raises if the recipe is not there, or is no run of the papers."""
+  for argument, following in zip(argv, [*argv[1:], '']):
+    flag, equals, recipe = argument.partition('=')
+    if flag.lstrip('-') != 'config' or not flag.startswith('-'):
+      continue
+    path, colon, name = (recipe if equals else following).partition(':')
+    path = pathlib.Path(path)
+    is_preset = path.name == 'preset.py' and path.parent.name == 'configs'
+    if not path.is_file():
+      raise FileNotFoundError(f'there is no recipe {path}: it is {_recipes()}.')
+    if is_preset and name not in presets.PRESETS:
+      raise ValueError(f'{path}:{name} is no recipe: it is {_recipes()}.')
+
+
 def _parse(argv):
   try:
+    _check_recipe(argv)
     return app.parse_flags_with_usage(argv)
   except AttributeError as error:
     # A field that the recipe does not have; the nearest is named.
@@ -112,5 +147,5 @@ def _parse(argv):
     if isinstance(reason, KeyError):
       reason = reason.args[0]
     sys.exit(f'Error: --config has no field {reason}')
-  except OSError as error:
-    sys.exit(f'Error: {error}')
+  except (OSError, ValueError) as error:
+    sys.exit(explain(error))

@@ -63,9 +63,9 @@ def get_config(system='glow'):
       batch_size: Images a step, of all replicas together.
       steps: Steps of training.
       initial_images: Images that the model is initialised from.
-      eval_every: Steps between evaluations.
+      eval_every: Steps between evaluations, besides that of the last step.
       eval_images: Images to evaluate on; `None` takes all.
-      checkpoint_every: Steps between checkpoints; divides `eval_every`.
+      checkpoint_every: Steps between checkpoints; the last step has one, too.
       keep_checkpoints: How many are kept.
       max_skipped: Steps in a row that may fail to be finite.
       temperatures: Of the samples that are drawn at each evaluation.

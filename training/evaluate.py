@@ -12,8 +12,6 @@ many, which is closer to the truth. The reconstruction error is the largest of
 a pixel that went to the latents and back, of a grey scale from 0 to 1.
 """
 
-import json
-
 from absl import flags
 
 from training import command
@@ -21,6 +19,7 @@ from training import data
 from training import evaluation
 from training import groups
 from training import histogram
+from training import metrics
 from training import runs
 
 
@@ -29,7 +28,7 @@ def define_flags():
   command.define_weights()
   command.define_split()
   flags.DEFINE_integer(
-      'max_examples', None, 'How many images; by default all.', lower_bound=2)
+      'max_examples', None, 'How many images; by default all.', lower_bound=1)
   flags.DEFINE_integer(
       'num_samples', None, 'Samples of noise for each image.', lower_bound=1)
   flags.DEFINE_integer('batch_size', 100, 'Images at once.', lower_bound=1)
@@ -56,7 +55,7 @@ def main(values):
   }
   if values.histogram:
     results['histogram_bits_per_dim'] = _histogram(config, batches)
-  print(json.dumps(results))
+  print(metrics.as_json(results))
 
 
 def _histogram(config, batches):

@@ -4,6 +4,9 @@ import math
 
 import numpy as np
 import tensorflow as tf
+import tqdm
+
+_SECONDS_OF_SILENCE = 2
 
 
 def bits_per_dim(model, batches, num_samples=None, seed=0):
@@ -40,7 +43,7 @@ def bits_per_dim(model, batches, num_samples=None, seed=0):
 
   generator = tf.random.Generator.from_seed(seed)
   results = []
-  for batch in batches:
+  for batch in shown(batches, 'Measuring bits/dim'):
     images, conditions = unpack(model, batch)
     if num_samples is None:
       values = model.log_prob(images, **conditions)
@@ -54,9 +57,30 @@ def bits_per_dim(model, batches, num_samples=None, seed=0):
 
 
 def mean_and_error(values):
-  """Mean and its standard error, `(float, float)`."""
-  error = np.std(values, ddof=1) / math.sqrt(len(values))
+  """Mean and its standard error, nan of one value: `(float, float)`."""
+  error = (np.std(values, ddof=1) / math.sqrt(len(values))
+           if len(values) > 1 else math.nan)
   return float(np.mean(values)), float(error)
+
+
+def as_text(mean, error):
+  """A mean, and its standard error if there is one."""
+  return f'{mean:.3f}' if math.isnan(error) else f'{mean:.3f} +- {error:.3f}'
+
+
+def shown(batches, doing):
+  """Batches, with a bar where going through them takes seconds.
+
+  Args:
+    batches: Iterable of batches.
+    doing: Python `str`, what is done with them.
+
+  Returns:
+    batches: Iterable of the same.
+  """
+  return tqdm.tqdm(
+      batches, doing, unit=' batches', delay=_SECONDS_OF_SILENCE, leave=False,
+      dynamic_ncols=True, disable=None)
 
 
 def latent_statistics(model, images, **conditions):
@@ -98,7 +122,7 @@ def reconstruction(model, batches, seed=0):
   pixels = model.pixels
   generator = np.random.default_rng(seed)
   error, exact = 0., 0
-  for batch in batches:
+  for batch in shown(batches, 'Going to the latents and back'):
     images, conditions = unpack(model, batch)
     dequantised = pixels.dequantise(images, generator.random(images.shape))
     latents, _ = model.latents_and_log_prob(dequantised, **conditions)

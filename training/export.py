@@ -15,6 +15,8 @@ import numpy as np
 
 import tfp_glow
 from training import command
+from training import data
+from training import groups
 from training import runs
 
 
@@ -28,14 +30,24 @@ def define_flags():
       'direction', [], 'NAME=FILE: an attribute and its direction, as '
       '`python -m training.manipulate` writes it. May be given several times; '
       'the attributes are numbered in this order.')
+  flags.DEFINE_integer(
+      'examples', 0, 'How many of the images that the recipe evaluates on are '
+      'stored with the model, where anyone who has it can read them: '
+      '`python -m training.studio` starts from them.', lower_bound=0)
 
 
 def main(values):
   directions = dict(_direction(text) for text in values.direction)
-  _, model = runs.load(values.workdir, values.weights)
+  config, model = runs.load(values.workdir, values.weights)
+  examples = None
+  if values.examples:
+    images, labels = groups.draw(
+        data.open(config.data).eval_batches(100), values.examples)
+    examples = (images, labels) if groups.conditions(
+        model, labels) else images
   print(tfp_glow.export_saved_model(
       model, runs.results(values.workdir, values.directory, 'export'),
-      directions))
+      directions, examples))
 
 
 def _direction(text):

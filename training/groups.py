@@ -44,15 +44,17 @@ def named(config, name, image_shape, split=None):
       a class, of pairs with labels, int32 `[B]`.
 
   Raises:
-    ValueError: If there is neither such a folder nor such a class.
+    ValueError: If there is neither such a folder nor such a class, or if it is
+      a folder and the run is class-conditional: nothing says which classes.
   """
   if os.path.isdir(os.path.expanduser(name)):
-    fields = config.data.copy_and_resolve_references()
-    fields.update(name=f'image_folder:{name}', train_split='all',
-                  eval_split='all', channels=image_shape[-1])
-    if fields.image_size is None:
-      fields.image_size = image_shape[:2]
-    batches = data.open(fields).eval_batches(_BATCH_SIZE)
+    if config.model.class_conditional:
+      raise ValueError(
+          f'{name!r} is a folder, whose images have no labels, but the model '
+          'is class-conditional and needs them: name a class of the data set, '
+          'or take a run that is not class-conditional.')
+    batches = data.open(
+        _of_folder(config.data, name, image_shape)).eval_batches(_BATCH_SIZE)
     if isinstance(batches.element_spec, tuple):
       # Folders in it, which need be no classes of the run's.
       return batches.map(lambda images, unused: images)
@@ -116,6 +118,19 @@ def binary_attributes(images):
           if values == ['no', 'yes']]
 
 
+def _of_folder(config, name, image_shape):
+  """The fields of `data` that bring a folder's images to a run's shape."""
+  fields = config.copy_and_resolve_references()
+  fields.update(name=f'image_folder:{name}', train_split='all',
+                eval_split='all', channels=image_shape[-1])
+  if fields.crop == 'random' and fields.shorter_side is None:
+    # Windows are cut out of the run's images as they are; these may be small.
+    fields.crop = None
+  if fields.image_size is None:
+    fields.image_size = tuple(side - 2 * fields.pad for side in image_shape[:2])
+  return fields
+
+
 def class_number(images, name):
   """The number of a class, from its name or number.
 
@@ -141,12 +156,13 @@ def class_number(images, name):
          'none.'))
 
 
-def first(batches, count):
-  """The first images of a group, and the labels where there are any.
+def draw(batches, count, seed=0):
+  """Images drawn at random from all of a group, with their labels if any.
 
   Args:
     batches: `tf.data.Dataset` of batches.
     count: Python `int`, how many at most.
+    seed: Python `int`, of the choice and its order. Default value: `0`.
 
   Returns:
     images: uint8 array `[N, H, W, C]`.
@@ -155,13 +171,20 @@ def first(batches, count):
   Raises:
     ValueError: If the group is empty.
   """
-  rows = list(batches.unbatch().take(count).as_numpy_iterator())
-  if not rows:
+  generator = np.random.default_rng(seed)
+  drawn = None
+  for batch in batches.as_numpy_iterator():
+    arrays = batch if isinstance(batch, tuple) else (batch,)
+    arrays = (generator.random(len(arrays[0])), *arrays)
+    if drawn is not None:
+      arrays = [np.concatenate(pair) for pair in zip(drawn, arrays)]
+    # The images of the smallest numbers are a sample of all seen so far.
+    rows = np.argsort(arrays[0])[:count]
+    drawn = [array[rows] for array in arrays]
+  if drawn is None:
     raise ValueError('There is no image in the group.')
-  if isinstance(rows[0], tuple):
-    images, labels = zip(*rows)
-    return np.stack(images), np.stack(labels)
-  return np.stack(rows), None
+  _, images, *labels = drawn
+  return images, labels[0] if labels else None
 
 
 def conditions(model, labels):

@@ -34,6 +34,8 @@ def define_flags():
       'columns', 11, 'Images in each strip, both ends included.',
       lower_bound=2)
   command.define_split()
+  flags.DEFINE_integer(
+      'seed', 0, 'Of the choice of images.', lower_bound=0)
 
 
 def main(values):
@@ -41,27 +43,29 @@ def main(values):
   images = groups.open_split(config, values.split)
   folder = runs.results(values.workdir, values.output)
 
-  first, second, labels, names = ends(model, images, values.rows)
+  first, second, labels, names = ends(
+      model, images, values.rows, values.seed)
   strips = tfp_glow.interpolate(
       model, first, second, values.columns, values.method,
       **groups.conditions(model, labels))
   _save(folder / 'interpolation.png', strips, names,
         ['real image', *[''] * (values.columns - 2), 'real image'])
 
-  four, labels = _four(model, images)
+  four, labels = _four(model, images, values.seed)
   grid = tfp_glow.manifold(
       model, four, **{k: v[:1] for k, v in
                       groups.conditions(model, labels).items()})
   _save(folder / 'manifold.png', grid)
 
 
-def ends(model, images, count):
-  """Pairs of images that are next to each other in the data set.
+def ends(model, images, count, seed=0):
+  """Pairs of images drawn from all of the data set.
 
   Args:
     model: `FlowModel`.
     images: `data.Data`.
     count: Python `int`, how many pairs at most.
+    seed: Python `int`, of the choice. Default value: `0`.
 
   Returns:
     first: uint8 `[N, H, W, C]`.
@@ -73,7 +77,8 @@ def ends(model, images, count):
   Raises:
     ValueError: If there are too few images for one pair.
   """
-  pixels, labels = groups.first(images.eval_batches(100), 50 * count)
+  pixels, labels = groups.draw(
+      images.eval_batches(100), 50 * count, seed)
   rows = _neighbours(
       labels if 'label' in model.condition_names else None, len(pixels))
   if not rows:
@@ -98,14 +103,19 @@ def _neighbours(labels, count):
   return sorted(pairs)
 
 
-def _four(model, images):
+def _four(model, images, seed):
   """Four images for the manifold; of one class, if the model knows classes."""
-  pixels, labels = groups.first(images.eval_batches(100), 500)
+  pixels, labels = groups.draw(images.eval_batches(100), 500, seed)
   rows = np.arange(len(pixels))
   if 'label' in model.condition_names:
-    rows = np.flatnonzero(labels == labels[0])
+    # The class, of those that have four, whose image was drawn first.
+    rows = next(
+        (rows for rows in (np.flatnonzero(labels == one) for one in labels)
+         if len(rows) >= 4), [])
   if len(rows) < 4:
-    raise ValueError('There are too few images: the manifold needs four.')
+    raise ValueError(
+        'There are too few images: the manifold needs four'
+        + (', of one class.' if 'label' in model.condition_names else '.'))
   rows = rows[:4]
   return pixels[rows], None if labels is None else labels[rows]
 

@@ -16,8 +16,6 @@ neural network says how many have it then, and how many kept each of the
 others. The first line is how often it is right on real images.
 """
 
-import json
-
 from absl import flags
 import numpy as np
 from sklearn import neural_network
@@ -29,6 +27,7 @@ from training import data
 from training import directions as directions_lib
 from training import evaluation
 from training import groups
+from training import metrics
 from training import runs
 
 _BATCH_SIZE = 100
@@ -62,13 +61,13 @@ def main(values):
     for line in judge_directions(
         model, train, held_out, found,
         command.numbers('strengths', values.strengths), values.max_train):
-      print(json.dumps(line))
+      print(metrics.as_json(line))
     return
   if 'label' not in model.condition_names:
     raise ValueError(
         f'{values.workdir} has a model that is not class-conditional: there '
         'are no classes to judge its samples by.')
-  print(json.dumps(judge(
+  print(metrics.as_json(judge(
       model, data.open(config.data), values.samples, values.temperature,
       values.max_train, values.seed)))
 
@@ -123,8 +122,8 @@ def judge_directions(model, train, held_out, directions, strengths, max_train):
   """
   names = list(directions)
   classifier = _multi_label(
-      _levels(model, groups.first(train.eval_batches(_BATCH_SIZE),
-                                  max_train)[0]),
+      _levels(model, evaluation.images_and_labels(
+          train.eval_batches(_BATCH_SIZE))[0][:max_train]),
       groups.yes_or_no(train, names)[:max_train])
   images, labels = evaluation.images_and_labels(
       held_out.eval_batches(_BATCH_SIZE))

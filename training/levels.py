@@ -29,14 +29,16 @@ def define_flags():
       'temperature', 0.7, 'Of the latents that are drawn anew, and of the '
       'levels that are not at 1.', lower_bound=0.)
   command.define_split()
-  flags.DEFINE_integer('seed', 0, 'Of what is drawn.')
+  flags.DEFINE_integer(
+      'seed', 0, 'Of the choice of images, and of what is drawn.',
+      lower_bound=0)
 
 
 def main(values):
   config, model = runs.load(values.workdir, values.weights)
-  images, labels = groups.first(
+  images, labels = groups.draw(
       groups.open_split(config, values.split).eval_batches(100),
-      values.columns)
+      values.columns, values.seed)
   conditions = groups.conditions(model, labels)
   folder = runs.results(values.workdir, values.output)
   for name, draw in (('levels', resampled), ('temperatures', tempered)):

@@ -24,6 +24,7 @@ import numpy as np
 import tfp_glow
 from training import command
 from training import directions
+from training import evaluation
 from training import groups
 from training import pictures
 from training import runs
@@ -56,6 +57,8 @@ def define_flags():
       'split', 'train', 'Of which images of the data set the direction is '
       "found, in TFDS's syntax. Those that are moved are among the ones that "
       'the recipe evaluates on.')
+  flags.DEFINE_integer(
+      'seed', 0, 'Of the choice of the images that are moved.', lower_bound=0)
 
 
 def main(values):
@@ -94,8 +97,8 @@ def _of_attributes(config, model, values):
   count = values.rows or (1 if len(names) > 1 else 8)
   starts, labels = [], []
   for name in names:
-    images, classes = groups.first(
-        groups.with_attribute(held_out, name, False), count)
+    images, classes = groups.draw(
+        groups.with_attribute(held_out, name, False), count, values.seed)
     starts.append((images, groups.conditions(model, classes)))
     labels.extend([name, *[''] * (len(images) - 1)])
   if len(names) == 1 and values.name:
@@ -106,11 +109,13 @@ def _of_attributes(config, model, values):
 def _of_groups(config, model, values):
   """The same of two groups, whose rows have no names."""
   shape = model.image_shape
-  direction = tfp_glow.attribute_direction(
-      model, groups.named(config, values.positives, shape, values.split),
-      groups.named(config, values.negatives, shape, values.split))
-  images, classes = groups.first(
-      groups.named(config, values.negatives, shape), values.rows or 8)
+  direction = tfp_glow.attribute_direction(model, *(
+      evaluation.shown(groups.named(config, name, shape, values.split),
+                       f'Encoding {name}')
+      for name in (values.positives, values.negatives)))
+  images, classes = groups.draw(
+      groups.named(config, values.negatives, shape), values.rows or 8,
+      values.seed)
   return ({values.name or 'direction': direction},
           [(images, groups.conditions(model, classes))], None)
 

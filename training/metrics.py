@@ -26,7 +26,7 @@ class Log:
     self._path = pathlib.Path(workdir) / 'metrics.jsonl'
     lines = [line for line in read(workdir) if step and line['step'] <= step]
     temporary = self._path.with_suffix('.tmp')
-    temporary.write_text(''.join(map(_as_line, lines)))
+    temporary.write_text(''.join(as_json(line) + '\n' for line in lines))
     os.replace(temporary, self._path)
     self._writer = tf.summary.create_file_writer(
         str(pathlib.Path(workdir) / 'tensorboard'))
@@ -35,7 +35,7 @@ class Log:
     """Writes numbers by name."""
     values = {name: float(value) for name, value in values.items()}
     with self._path.open('a') as file:
-      file.write(_as_line({'step': step, **values}))
+      file.write(as_json({'step': step, **values}) + '\n')
     with self._writer.as_default(step):
       for name, value in values.items():
         tf.summary.scalar(name, value)
@@ -61,8 +61,8 @@ def read(workdir):
           if line.endswith('\n')]
 
 
-def _as_line(values):
-  # JSON has no word for what is not finite.
+def as_json(values):
+  """A line of JSON, which has no word but null for what is not finite."""
   values = {name: None if isinstance(value, float) and not math.isfinite(value)
             else value for name, value in values.items()}
-  return json.dumps(values) + '\n'
+  return json.dumps(values)

@@ -6,11 +6,31 @@ import keras
 
 import tfp_glow
 
-_OPTIMIZERS = {
-    'adam': keras.optimizers.Adam,
-    'adamax': keras.optimizers.Adamax,
-    'sgd': keras.optimizers.SGD,
-}
+
+class _KeepsWeights:
+  """An optimizer that leaves weights as they are when `fit` ends.
+
+  Keras puts their moving average in their place, so that training could not go
+  on from there.
+  """
+
+  def finalize_variable_values(self, var_list):
+    """Does nothing."""
+
+
+class _Adam(_KeepsWeights, keras.optimizers.Adam):
+  pass
+
+
+class _Adamax(_KeepsWeights, keras.optimizers.Adamax):
+  pass
+
+
+class _SGD(_KeepsWeights, keras.optimizers.SGD):
+  pass
+
+
+_OPTIMIZERS = {'adam': _Adam, 'adamax': _Adamax, 'sgd': _SGD}
 _NOT_OF_THE_FLOW = ('system', 'num_bits', 'preprocessing', 'class_conditional',
                     'weight_y', 'mixed_bfloat16')
 
@@ -38,6 +58,7 @@ def build(config, image_shape, num_classes):
     raise ValueError(
         f'`model.class_conditional` is True, but {config.data.name!r} has no '
         'classes.')
+  _check_size(config, image_shape)
   arguments = {name: value for name, value in fields.items()
                if name not in _NOT_OF_THE_FLOW}
   policy = keras.config.dtype_policy()
@@ -61,6 +82,42 @@ def build(config, image_shape, num_classes):
     keras.config.set_dtype_policy(policy)
   _penalise_scales(model, config.optimizer.scale_l2)
   return model
+
+
+def _check_size(config, image_shape):
+  """Raises if sides cannot be halved often enough, and says what fits."""
+  field = {'glow': 'levels', 'real_nvp': 'scales'}.get(config.model.system)
+  if field is None:
+    return
+  count, sides = config.model[field], image_shape[:2]
+  factor = 2 ** _halvings(field, count)
+  if not any(side % factor for side in sides):
+    return
+  needed = [-(-side // factor) * factor for side in sides]
+  pads = [(new - side) // 2 for new, side in zip(needed, sides)]
+  fits = [f'`data.image_size` of {_size(needed)}']
+  if pads[0] == pads[1] and all(
+      new - side == 2 * pads[0] for new, side in zip(needed, sides)
+  ) and not config.data.pad and config.data.crop != 'random':
+    fits.append(f'`data.pad` of {pads[0]}, which makes them {_size(needed)}')
+  fewer = [n for n in range(1, count)
+           if not any(side % 2 ** _halvings(field, n) for side in sides)]
+  if fewer:
+    fits.append(f'`model.{field}` of {fewer[-1]}' + (
+        ' or less' if len(fewer) > 1 else ''))
+  raise ValueError(
+      f'`model.{field}` is {count}, for which sides of images must be '
+      f'multiples of {factor}, but these are {_size(sides)}. What fits: '
+      f'{"; or ".join(fits)}.')
+
+
+def _halvings(field, count):
+  """How often a side is halved."""
+  return count if field == 'levels' else count - 1
+
+
+def _size(sides):
+  return f'{sides[0]}x{sides[1]}'
 
 
 def compile_model(model, config):

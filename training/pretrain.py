@@ -41,7 +41,8 @@ def main(values):
   bits = evaluation.bits_per_dim(model, held_out.eval_batches(100))
   mean, error = evaluation.mean_and_error(bits)
   lost, exact = evaluation.reconstruction(model, held_out.eval_batches(100))
-  examples, _ = groups.first(held_out.eval_batches(100), _NUM_EXAMPLES)
+  examples, _ = evaluation.images_and_labels(
+      held_out.eval_batches(_NUM_EXAMPLES).take(1))
   figures = {
       'bits_per_dim': mean, 'standard_error': error, 'images': len(bits),
       'reconstruction_error': lost, 'images_reconstructed_exactly': exact,

@@ -28,24 +28,58 @@ class WrongFolderError(ValueError):
   """A working folder does not hold what is asked of it."""
 
 
-def open_folder(workdir, config, image_shape, num_classes):
-  """Makes a working folder, or sees that it is of the same recipe.
+def check_folder(workdir, recipe):
+  """Sees that a working folder can be written, and is of the same recipe.
+
+  A folder without a checkpoint holds no run, whatever else is in it.
 
   Args:
     workdir: Python `str`.
+    recipe: What `as_recipe` returns.
+
+  Raises:
+    OSError: If nothing can be written there.
+    WrongFolderError: If the folder is of another recipe.
+  """
+  folder = pathlib.Path(workdir)
+  there = next(path for path in (folder, *folder.absolute().parents)
+               if path.exists() or path.is_symlink())
+  if not there.is_dir():
+    raise NotADirectoryError(
+        f'--workdir is {workdir}, but {there} is no folder: name another.')
+  if not os.access(there, os.W_OK | os.X_OK):
+    raise PermissionError(
+        f'--workdir is {workdir}, but nothing can be written into {there}: '
+        'name another.')
+  if checkpoints.steps(folder / CHECKPOINTS):
+    path = folder / _RECIPE
+    _check_same(path, _read(path), recipe)
+
+
+def as_recipe(config, image_shape, num_classes):
+  """All that decides which model is built, as JSON has it.
+
+  Args:
     config: The fields of `config.get_config`.
     image_shape: `(H, W, C)`, of the data.
     num_classes: Python `int`, of the data, or `None`.
 
-  Raises:
-    WrongFolderError: If the folder is of another recipe.
+  Returns:
+    recipe: `dict`.
   """
-  path = pathlib.Path(workdir) / _RECIPE
-  recipe = json.loads(json.dumps({
+  return json.loads(json.dumps({
       'config': config.to_dict(), 'image_shape': image_shape,
       'num_classes': num_classes}))
-  if path.exists():
-    _check_same(path, json.loads(path.read_text()), recipe)
+
+
+def write_recipe(workdir, recipe):
+  """Makes a working folder, and writes into it which run it holds.
+
+  Args:
+    workdir: Python `str`.
+    recipe: What `as_recipe` returns.
+  """
+  path = pathlib.Path(workdir) / _RECIPE
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_suffix('.tmp')
   temporary.write_text(json.dumps(recipe, indent=2) + '\n')
@@ -76,7 +110,9 @@ def load(workdir, weights=None):
     raise WrongFolderError(
         f'{workdir} is no working folder of a training run: there is no '
         f'{_RECIPE} in it. `python -m training.train` makes one.')
-  recipe = json.loads(path.read_text())
+  if not checkpoints.steps(path.with_name(CHECKPOINTS)):
+    raise WrongFolderError(f'{workdir} has no checkpoint yet.')
+  recipe = _read(path)
   config = ml_collections.ConfigDict(recipe['config'])
   if weights is None:
     weights = 'raw' if config.optimizer.average is None else 'averaged'
@@ -87,10 +123,8 @@ def load(workdir, weights=None):
   model = models.build(
       config, tuple(recipe['image_shape']), recipe['num_classes'])
   models.compile_model(model, config)
-  step = checkpoints.Checkpoints(
+  checkpoints.Checkpoints(
       os.path.join(workdir, CHECKPOINTS), model).restore()
-  if step is None:
-    raise WrongFolderError(f'{workdir} has no checkpoint yet.')
   if weights == 'averaged':
     swap = keras.callbacks.SwapEMAWeights()
     swap.set_model(model)
@@ -148,6 +182,16 @@ def evaluated_weights(model):
     yield
   finally:
     swap.on_test_end()
+
+
+def _read(path):
+  """Reads which run a working folder holds."""
+  try:
+    return json.loads(path.read_text())
+  except (FileNotFoundError, json.JSONDecodeError) as error:
+    raise WrongFolderError(
+        f'There are checkpoints beside {path}, which says of which recipe they '
+        f'are, but cannot be read: {error}. Name another folder.') from error
 
 
 def _check_same(path, before, now):

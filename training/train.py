@@ -8,8 +8,14 @@ For example
 In the working folder it leaves checkpoints, `metrics.jsonl`, pictures and
 TensorBoard's event files. Started again with the same command it goes on from
 the last checkpoint, and ends with the same weights as if never stopped.
+A short trial needs one flag, --config.steps=100.
+
+Recipes are listed below at --config, their fields in training/config.py and
+training/data/config.py; docs/training.md and docs/data.md tell more.
 """
 
+import contextlib
+import math
 import os
 
 from absl import flags
@@ -58,6 +64,7 @@ def train(config, workdir, download=False):
     NotFiniteError: If too many steps in a row are not finite.
   """
   _check(config)
+  _tell_of_warmup(config)
   # Before anything is done on a device.
   strategy = _STRATEGIES[config.strategy]()
   keras.utils.set_random_seed(config.seed)
@@ -65,11 +72,12 @@ def train(config, workdir, download=False):
     tf.config.experimental.enable_op_determinism()
 
   images = data.open(config.data, download)
+  images.train_batches(config.batch_size, config.seed)  # fails, if it does
+  recipe = runs.as_recipe(config, images.image_shape, images.num_classes)
   chief = strategy.cluster_resolver is None or (
       strategy.cluster_resolver.task_id in (None, 0))
   if chief:
-    runs.open_folder(
-        workdir, config, images.image_shape, images.num_classes)
+    runs.check_folder(workdir, recipe)
   with strategy.scope():
     model = models.build(config, images.image_shape, images.num_classes)
     models.compile_model(model, config)
@@ -84,27 +92,53 @@ def train(config, workdir, download=False):
     print(f'{workdir} has been trained to step {step} already.')
     return model
 
+  print(images.description)
   print(f'Training a {config.model.system} of {model.count_params():,} '
-        f'weights on {images.num_train:,} images, from step {step} to step '
-        f'{config.steps}. The first step takes longest.', flush=True)
+        f'weights from step {step} to step {config.steps}. The first step '
+        'takes longest.', flush=True)
   listeners = [callbacks.StopWhenNotFinite(
       step, config.max_skipped, lambda: (saved.steps() or ['none'])[-1])]
-  if chief:
-    saving = callbacks.SaveCheckpoints(saved, config.checkpoint_every)
-    listeners += [
-        callbacks.Progress(step, config.steps, config.batch_size),
-        callbacks.Evaluate(config, images, workdir, step),
-        saving,
-    ]
-  model.fit(
-      images.train_batches(config.batch_size, config.seed, start_step=step),
-      steps_per_epoch=config.checkpoint_every,
-      initial_epoch=step // config.checkpoint_every,
-      epochs=config.steps // config.checkpoint_every,
-      callbacks=listeners, verbose=0)
+  with contextlib.ExitStack() as stack:
+    if chief:
+      saving = callbacks.SaveCheckpoints(saved, step, config)
+      listeners += [
+          stack.enter_context(contextlib.closing(callbacks.Progress(
+              step, config.steps, config.batch_size))),
+          callbacks.Evaluate(config, images, workdir, step, recipe),
+          saving,
+      ]
+    for stop in _stops(step, config):
+      model.fit(
+          images.train_batches(config.batch_size, config.seed, step),
+          steps_per_epoch=stop - step, callbacks=listeners, verbose=0)
+      step = stop
   if chief and saving.error is not None:
     raise saving.error
   return model
+
+
+def _stops(step, config):
+  """After which steps something is due, the last one among them."""
+  while step < config.steps:
+    step = min(config.steps, *(
+        (step // every + 1) * every
+        for every in (config.checkpoint_every, config.eval_every)))
+    yield step
+
+
+def _tell_of_warmup(config):
+  """Says if the learning rate never gets to where it should."""
+  images = config.optimizer.warmup_images
+  steps = math.ceil(images / config.batch_size)
+  if steps > config.steps:
+    rate = config.optimizer.learning_rate
+    print(
+        f'The warm-up takes {steps:,} steps, of {images:,} images, but the run '
+        f'ends at step {config.steps:,}, at a learning rate of '
+        f'{rate * config.steps / steps:.2g} where {rate:.2g} is meant: it '
+        'shows that all works, not what a model can learn. A shorter warm-up: '
+        f'--config.optimizer.warmup_images='
+        f'{config.steps * config.batch_size // 10}')
 
 
 def _initialise(model, images, config):
@@ -125,15 +159,10 @@ def _check(config):
         f'`strategy` is {config.strategy!r}, but one of '
         f'{sorted(_STRATEGIES)} is needed.')
   for name in ('batch_size', 'steps', 'initial_images', 'eval_every',
-               'checkpoint_every', 'keep_checkpoints'):
-    if config[name] < 1:
+               'eval_images', 'checkpoint_every', 'keep_checkpoints'):
+    if config[name] is not None and config[name] < 1:
       raise ValueError(
           f'`{name}` is {config[name]}, but a positive number is needed.')
-  for name in ('steps', 'eval_every'):
-    if config[name] % config.checkpoint_every:
-      raise ValueError(
-          f'`{name}` is {config[name]}, but a multiple of '
-          f'`checkpoint_every`, {config.checkpoint_every}, is needed.')
 
 
 if __name__ == '__main__':

@@ -292,8 +292,8 @@ def _as_array(name, value, infos):
   dtype = tf.as_dtype(infos[name].dtype).as_numpy_dtype
   try:
     array = np.asarray(value)
-    if array.dtype.kind not in ('i' if np.issubdtype(dtype, np.integer)
-                                else 'if'):
+    kinds = {'b': 'b', 'i': 'i', 'u': 'i'}.get(np.dtype(dtype).kind, 'if')
+    if array.dtype.kind not in kinds:
       raise ValueError(f'JSON Value of `{name}` is not of expected type')
     return np.asarray(value, dtype)
   except (OverflowError, TypeError, ValueError) as error:

@@ -37,9 +37,8 @@ def model():
 
 @pytest.fixture(scope='module')
 def class_export(tmp_path_factory):
-  return pathlib.Path(tg.export_saved_model(
-      served.make_model('glow_classes'), tmp_path_factory.mktemp('faces'),
-      served.DIRECTIONS))
+  return pathlib.Path(served.export(
+      served.make_model('glow_classes'), tmp_path_factory.mktemp('faces')))
 
 
 def test_versions_count_up_and_nothing_else_is_left(model, tmp_path):
@@ -289,6 +288,20 @@ def test_what_cannot_be_served_is_refused(model, tmp_path):
   flow = tg.Glow(test_model.SHAPE, levels=1, steps=1, width=3, context_size=2)
   with pytest.raises(ValueError, match='context'):
     tg.export_saved_model(tg.FlowModel(flow), tmp_path)
+  for examples, message in [
+      (np.zeros([2, 8, 8, 2], np.uint8), r'uint8 \[2, 8, 8, 2\].*E, 4, 4, 2'),
+      (np.zeros([2, 4, 4, 2]), 'float64'),
+      (np.zeros([0, 4, 4, 2], np.uint8), 'at least one'),
+      ((np.zeros([2, 4, 4, 2], np.uint8), [0, 1]), 'not class-conditional'),
+  ]:
+    with pytest.raises(ValueError, match=f'`examples`.*{message}'):
+      tg.export_saved_model(model, tmp_path, examples=examples)
+  classes = served.make_model('glow_classes')
+  images = np.zeros([2, 4, 4, 2], np.uint8)
+  for examples in (images, (images, [0]), (images, [0, 3]), (images, [0, -1]),
+                   (images, [0., 1.])):
+    with pytest.raises(ValueError, match=r'integers \[2\] in 0 \.\. 2'):
+      tg.export_saved_model(classes, tmp_path, examples=examples)
   for directions, message in [
       ({'up': np.zeros(3)}, r"\['up'\].*\(3,\).*\(32,\)"),
       ({'up': np.full(32, np.nan)}, r"\['up'\].*not finite"),

@@ -23,8 +23,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from tests import served
 import tfp_glow as tg
 
-SIGNATURES = ('serving_default', 'log_prob', 'encode', 'decode', 'sample',
-              'interpolate', 'manipulate', 'describe')
+SIGNATURES = served.SIGNATURES
 # What runs when the model is loaded is among the signatures too.
 INIT = '__saved_model_init_op'
 ROWS = 3
@@ -111,7 +110,7 @@ class Service:
   def __init__(self, folder):
     self.folder = folder
     self.model = served.make_model('glow_classes')
-    tg.export_saved_model(self.model, folder, served.DIRECTIONS)
+    served.export(self.model, folder)
     self.requests = served.make_requests(self.model, ROWS)
     self.client = start(folder)
 
@@ -179,9 +178,14 @@ def bad_requests(requests):
       (with_row('decode', latents=np.nan), '`latents` must be finite'),
       (with_row('sample', temperature=-1.), '`temperature` must be finite'),
       (with_row('sample', temperature=np.inf), '`temperature` must be finite'),
+      (with_row('sample_levels', temperatures=[0., -1.]),
+       '`temperatures` must be finite'),
       (with_row('interpolate', weight=np.nan), '`weight` must be finite'),
       (with_row('manipulate', attribute=2), '`attribute` must be in 0 .. 1'),
       (with_row('manipulate', strength=np.inf), '`strength` must be finite'),
+      (with_row('manipulate_all', strengths=[np.inf, 0.]),
+       '`strengths` must be finite'),
+      (with_row('examples', index=5), '`index` must be in 0 .. 4'),
       (replaced('encode', images=np.zeros([ROWS, 8, 8, 2], np.uint8)),
        '8, 8, 2'),
       (replaced('decode', latents=np.zeros([ROWS, 33], np.float32)), '33'),

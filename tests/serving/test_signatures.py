@@ -13,8 +13,7 @@ import tensorflow as tf
 from tests import served
 import tfp_glow as tg
 
-SIGNATURES = ('serving_default', 'log_prob', 'encode', 'decode', 'sample',
-              'interpolate', 'manipulate', 'describe')
+SIGNATURES = served.SIGNATURES
 # Every model, and every signature; the other pairs are slow.
 QUICK = {name: SIGNATURES if name == 'glow_classes' else ('log_prob', 'decode')
          for name in served.NAMES}
@@ -32,8 +31,7 @@ class Exported:
 
   def __init__(self, name, folder):
     self.model = served.make_model(name)
-    self.path = tg.export_saved_model(
-        self.model, folder / name, served.DIRECTIONS)
+    self.path = served.export(self.model, folder / name)
     self.requests = served.make_requests(self.model)
     self.signatures = tf.saved_model.load(self.path).signatures
 
@@ -170,8 +168,12 @@ def test_a_row_does_not_depend_on_its_batch_where_images_are_large(
       'latents': generator.normal(size=[34, 3072]).astype(np.float32),
       'seed': generator.integers(0, 99, [34, 2], np.int32),
       'temperature': generator.random(34, np.float32),
+      'temperatures': generator.random([34, 3], np.float32),
+      'levels': generator.random([34, 3]) < .5,
       'weight': generator.random(34, np.float32),
       'strength': generator.random(34, np.float32),
+      'strengths': generator.random([34, 1], np.float32),
+      'index': np.zeros([34], np.int32),
       'attribute': np.zeros([34], np.int32),
       'row': np.zeros([34], np.int32),
   }
@@ -194,7 +196,7 @@ def large(tmp_path_factory):
       0, 256, [32, 32, 32, 3], np.uint8))
   path = tg.export_saved_model(
       model, tmp_path_factory.mktemp('large'),
-      {'a': np.full(3072, .1, np.float32)})
+      {'a': np.full(3072, .1, np.float32)}, np.zeros([1, 32, 32, 3], np.uint8))
   return tf.saved_model.load(path).signatures
 
 
@@ -211,10 +213,15 @@ def changed(inputs, **values):
     ('decode', {'latents': -np.inf}, '`latents` must be finite'),
     ('sample', {'temperature': -.5}, '`temperature` must be finite and not'),
     ('sample', {'temperature': np.nan}, '`temperature` must be finite'),
+    ('sample_levels', {'temperatures': [1., -.5]},
+     '`temperatures` must be finite and not'),
     ('interpolate', {'weight': np.inf}, '`weight` must be finite'),
     ('manipulate', {'attribute': 2}, r'`attribute` must be in 0 \.\. 1'),
     ('manipulate', {'attribute': -1}, r'`attribute` must be in 0 \.\. 1'),
     ('manipulate', {'strength': np.nan}, '`strength` must be finite'),
+    ('manipulate_all', {'strengths': [0., np.inf]},
+     '`strengths` must be finite'),
+    ('examples', {'index': 5}, r'`index` must be in 0 \.\. 4'),
     ('log_prob', {'label': 3}, r'`label` must be in 0 \.\. 2'),
     ('encode', {'label': -1}, r'`label` must be in 0 \.\. 2'),
     ('sample', {'label': 3}, r'`label` must be in 0 \.\. 2'),
@@ -244,6 +251,31 @@ def test_bad_values_are_refused_with_a_message(
                         {k: v[:-1] for k, v in want.items()})
 
 
+@pytest.mark.parametrize('name', ['glow', 'real_nvp', 'nice'])
+def test_rows_that_break_down_are_told(exports, name):
+  exported = exports[name]
+  latents = exported.requests['decode'][0]['latents'].copy()
+  latents[[3, 33]] = np.float32(3e38) * np.sign(latents[[3, 33]])
+  got = exported.ask('decode', {'latents': latents})
+  good = got['finite']
+  assert np.flatnonzero(~good).tolist() == [3, 33]
+  want = exported.requests['decode'][1]['images']
+  served.assert_agree({'images': got['images'][good]}, {'images': want[good]})
+
+
+def test_every_signature_tells_of_rows_that_break_down(exports):
+  exported = exports['glow_classes']
+  for signature, values in {
+      'sample_levels': {'temperatures': [1e38, 0.]},
+      'resample_levels': {'temperature': 1e38, 'levels': [True, True]},
+      'interpolate': {'weight': 1e37},
+      'manipulate_all': {'strengths': [1e38, 0.]},
+  }.items():
+    inputs = changed(exported.requests[signature][0], **values)
+    finite = exported.ask(signature, inputs)['finite']
+    assert finite[:-1].all() and not finite[-1], signature
+
+
 @pytest.mark.parametrize('signature,name,value,message', [
     ('log_prob', 'images', np.zeros([2, 8, 8, 2], np.uint8),
      r'images \[2,8,8,2\] is not compatible with expected shape \[\?,4,4,2\]'),
@@ -255,8 +287,12 @@ def test_bad_values_are_refused_with_a_message(
      'expected to be a float tensor but is a int32'),
     ('sample', 'seed', np.zeros([2, 3], np.int32),
      r'seed \[2,3\] is not compatible with expected shape \[\?,2\]'),
+    ('sample_levels', 'temperatures', np.zeros([2, 3], np.float32),
+     r'temperatures \[2,3\] is not compatible with expected shape \[\?,2\]'),
     ('interpolate', 'images_b', np.zeros([2, 4, 4, 1], np.uint8),
      r'images_b \[2,4,4,1\] is not compatible'),
+    ('manipulate_all', 'strengths', np.zeros([2, 1], np.float32),
+     r'strengths \[2,1\] is not compatible with expected shape \[\?,2\]'),
     ('manipulate', 'attribute', np.zeros([2], np.float32),
      'expected to be a int32 tensor but is a float'),
 ])
@@ -331,7 +367,10 @@ def ask_in_c(program, exported, signature, inputs, outputs, shapes=()):
   return result, got
 
 
-@pytest.mark.parametrize('signature', ['log_prob', 'sample', 'manipulate'])
+@pytest.mark.parametrize('signature', [
+    'log_prob', 'resample_levels', 'manipulate_all', *(
+        pytest.param(signature, marks=pytest.mark.slow) for signature in (
+            'decode', 'sample_levels', 'interpolate_spherical', 'examples'))])
 def test_a_c_program_gets_the_same_numbers(exports, c_program, signature):
   for name in ('glow', 'glow_classes'):
     inputs, want = exports[name].requests[signature]

@@ -55,7 +55,7 @@ def install(moment, workdir):
 
     def on_train_batch_end(self, batch, logs=None):
       trained(self, batch, logs)
-      if self._step == step:
+      if self.step == step:
         die()
 
     callbacks.StopWhenNotFinite.on_train_batch_end = on_train_batch_end
@@ -64,7 +64,7 @@ def install(moment, workdir):
   saved = callbacks.SaveCheckpoints.on_epoch_end
 
   def on_epoch_end(self, epoch, logs=None):
-    if (epoch + 1) * self._steps_per_epoch == step:
+    if self.step == step:
       if kind == 'evaluated':
         die()
       threading.Thread(target=die_while_writing, daemon=True).start()

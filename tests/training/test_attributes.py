@@ -41,7 +41,7 @@ def values(workdir, output, **kwargs):
   return types.SimpleNamespace(**{
       'workdir': str(workdir), 'weights': None, 'output': str(output),
       'split': 'train', 'attribute': [], 'positives': None, 'negatives': None,
-      'name': None, 'rows': None, 'strengths': ['0', '1'], **kwargs})
+      'name': None, 'seed': 0, 'rows': None, 'strengths': ['0', '1'], **kwargs})
 
 
 def test_images_are_found_by_attribute(run):
@@ -98,7 +98,7 @@ def test_several_attributes_have_a_row_each(
   assert labels == names and column_labels == ['real image', 'strength 1']
   held_out = groups.open_split(config, None)
   for row, name in zip(rows, names):
-    lacks, _ = groups.first(groups.with_attribute(held_out, name, False), 1)
+    lacks, _ = groups.draw(groups.with_attribute(held_out, name, False), 1)
     np.testing.assert_array_equal(row[0], lacks[0] >> 4 << 4)
     direction = np.load(tmp_path / f'{name}.npy')
     np.testing.assert_array_equal(
@@ -122,6 +122,9 @@ class _Drawing:
 
   def encode(self, images):
     return tf.cast(tf.reshape(images, [len(images), -1]), tf.float32)
+
+  def pack(self, batch):
+    return {'images': batch}
 
   def decode(self, latents):
     pixels = tf.reshape(latents, [-1, 32, 32, 3])

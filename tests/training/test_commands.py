@@ -1,8 +1,10 @@
 """What the commands do with a trained run, and what they refuse."""
 
+import io
 import json
 import math
 import os
+import re
 import types
 
 import keras
@@ -12,8 +14,10 @@ import pytest
 import tensorflow as tf
 
 from tests.training import driver
+from tfp_glow import model as model_lib
 from training import callbacks
 from training import checkpoints
+from training import command
 from training import data
 from training import evaluate
 from training import evaluation
@@ -75,15 +79,13 @@ def test_more_samples_of_noise_tighten_the_bound(workdir):
 def test_the_bound_is_of_the_mean_density():
   """A density that noise does not change is found whatever the count."""
 
-  class Distribution:
-
-    def log_prob(self, images, bijector_kwargs):
-      assert not bijector_kwargs
-      return tf.fill(tf.shape(images)[:1], -3.)
+  def latents_and_log_prob(dequantised):
+    return None, tf.fill(tf.shape(dequantised)[:1], -3.)
 
   model = types.SimpleNamespace(
-      num_bits=8, num_dims=4, compute_dtype='float32',
-      condition_names=frozenset(), distribution=Distribution())
+      pixels=model_lib.Pixels((2, 2, 1)), compute_dtype='float32',
+      pack=lambda images: {'images': images},
+      latents_and_log_prob=latents_and_log_prob)
   batches = [tf.zeros([3, 2, 2, 1], tf.uint8)]
   np.testing.assert_allclose(
       evaluation.bits_per_dim(model, batches, num_samples=5),
@@ -94,6 +96,16 @@ def test_mean_and_standard_error():
   mean, error = evaluation.mean_and_error(np.array([1., 2., 3., 4.]))
   assert mean == 2.5
   assert error == pytest.approx(math.sqrt(5. / 3.) / 2.)
+  assert evaluation.as_text(mean, error) == '2.500 +- 0.645'
+
+
+@pytest.mark.filterwarnings('error')
+def test_one_value_has_a_mean_and_no_error():
+  mean, error = evaluation.mean_and_error(np.array([1.5]))
+  assert mean == 1.5 and math.isnan(error)
+  assert evaluation.as_text(mean, error) == '1.500'
+  assert metrics.as_json({'mean': mean, 'error': error, 'n': 1}) == (
+      '{"mean": 1.5, "error": null, "n": 1}')
 
 
 def test_reconstruction_is_exact(workdir):
@@ -164,15 +176,101 @@ def test_a_folder_of_another_recipe_is_left_alone(workdir):
 
 @pytest.mark.parametrize('overrides, message', [
     (['--config.strategy=mirored'], "`strategy` is 'mirored'"),
-    (['--config.steps=3'], '`steps` is 3, but a multiple of'),
-    (['--config.eval_every=5'], '`eval_every` is 5, but a multiple of'),
     (['--config.checkpoint_every=0'], '`checkpoint_every` is 0'),
+    (['--config.eval_images=0'], '`eval_images` is 0'),
     (['--config.batch_size=5000'], '`batch_size` is 5000, but there are'),
+    (['--config.model.levels=4'], '`model.levels` is 4'),
+    (['--config.optimizer.name=adm'], "`optimizer.name` is 'adm'"),
+    (['--config.initial_images=5000', '--config.data.train_split=trian'],
+     "`train_split` is 'trian'"),
+    (['--config.temperatures=(-1.,)'], 'temperature'),  # of the evaluation
 ])
-def test_fields_that_do_not_fit_are_named(overrides, message, tmp_path):
+def test_what_fails_before_the_first_step_leaves_the_folder_as_it_was(
+    overrides, message, tmp_path):
+  workdir = tmp_path / 'run'
   with pytest.raises(ValueError, match=message):
-    train.train(recipe(*overrides), str(tmp_path))
-  assert not checkpoints.steps(tmp_path / 'checkpoints')
+    train.train(recipe(*overrides), str(workdir))
+  assert not workdir.exists()
+
+
+def test_a_folder_without_a_checkpoint_holds_no_run(workdir, tmp_path):
+  (tmp_path / 'mine.txt').write_text('kept')
+  recipe_of_another = json.loads((workdir / 'config.json').read_text())
+  for text in (json.dumps(recipe_of_another), 'no JSON'):
+    (tmp_path / 'config.json').write_text(text)
+    with pytest.raises(runs.WrongFolderError, match='no checkpoint yet'):
+      runs.load(tmp_path)
+    runs.check_folder(tmp_path, runs.as_recipe(recipe(), (8, 8, 1), 10))
+  train.train(recipe('--config.steps=2'), str(tmp_path))
+  assert runs.load(tmp_path)[0].model.class_conditional is False
+  assert (tmp_path / 'mine.txt').read_text() == 'kept'
+  (tmp_path / 'config.json').write_text('no JSON')
+  with pytest.raises(runs.WrongFolderError, match='cannot be read'):
+    train.train(recipe(), str(tmp_path))
+
+
+def test_where_no_folder_can_be_is_said_at_once(tmp_path, monkeypatch):
+  given = runs.as_recipe(recipe(), (8, 8, 1), 10)
+  (tmp_path / 'file').touch()
+  (tmp_path / 'link').symlink_to('nowhere')
+  for path in ('file', 'file/below', 'link'):
+    with pytest.raises(NotADirectoryError, match='--workdir is .*no folder'):
+      runs.check_folder(tmp_path / path, given)
+  monkeypatch.setattr(runs.os, 'access', lambda path, mode: False)
+  with pytest.raises(PermissionError, match='nothing can be written'):
+    runs.check_folder(tmp_path / 'new' / 'deep', given)
+
+
+def test_notes_of_an_error_are_part_of_its_message(tmp_path):
+  (tmp_path / 'file').touch()
+  config = recipe('--config.data.name=digits')
+  images = np.zeros([20, 4, 4, 3], np.uint8)
+  np.savez(tmp_path / 'images.npz', images=images)
+  config.data.update(name=f'npz:{tmp_path}/images.npz',
+                     cache_dir=f'{tmp_path}/file/x')
+  with pytest.raises(OSError) as error:
+    data.open(config.data)
+  message = command.explain(error.value)
+  assert message.startswith('Error: [Errno 20] Not a directory')
+  assert '`cache_dir` puts them elsewhere.' in message
+
+
+def test_steps_alone_make_a_short_trial(tmp_path, capsys):
+  """Evaluations and checkpoints fit themselves, and later runs go on."""
+  train.train(recipe(
+      '--config.steps=3', '--config.eval_every=100',
+      '--config.checkpoint_every=100', '--config.eval_images=1',
+      '--config.optimizer.warmup_images=100'), str(tmp_path))
+  printed = capsys.readouterr().out
+  assert 'The warm-up takes 5 steps, of 100 images, but the run ends at step ' \
+      '3, at a learning rate of 0.006 where 0.01 is meant' in printed
+  assert re.search(r'Step 3: \d\.\d{3} bits/dim on 1 image\.', printed)
+  assert 'digits: 1,500 images to train on (train), 297 to evaluate' in printed
+  assert checkpoints.steps(tmp_path / 'checkpoints') == [3]
+  lines = metrics.read(tmp_path)
+  assert [line['step'] for line in lines] == [0, 3]
+  assert lines[1]['eval_bits_per_dim_error'] is None
+  train.train(recipe(
+      '--config.steps=7', '--config.eval_every=3', '--config.eval_images=1',
+      '--config.checkpoint_every=2', '--config.optimizer.warmup_images=100'),
+              str(tmp_path))
+  assert 'The warm-up' not in capsys.readouterr().out
+  assert checkpoints.steps(tmp_path / 'checkpoints') == [4, 6, 7]
+  lines = metrics.read(tmp_path)
+  assert [line['step'] for line in lines] == [0, 3, 4, 6, 7]
+  assert [line['step'] for line in lines if 'eval_bits_per_dim' in line] == [
+      0, 3, 6, 7]
+
+
+@pytest.mark.parametrize('is_terminal', [True, False])
+def test_a_bar_shows_what_takes_seconds(is_terminal, monkeypatch):
+  monkeypatch.setattr(evaluation, '_SECONDS_OF_SILENCE', 0)
+  stderr = io.StringIO()
+  stderr.isatty = lambda: is_terminal
+  monkeypatch.setattr('sys.stderr', stderr)
+  batches = tf.data.Dataset.range(60).batch(20)
+  assert len(list(evaluation.shown(batches, 'Measuring'))) == 3
+  assert ('Measuring' in stderr.getvalue()) == is_terminal
 
 
 def test_training_that_blows_up_stops_and_says_what_helps(tmp_path):
@@ -213,6 +311,11 @@ def test_evaluate_prints_a_line_of_json(workdir, capsys):
   assert results['images_reconstructed_exactly'] == 30
   assert 2. < results['histogram_bits_per_dim'] < 2.6
   assert 0. < results['standard_error'] < .2
+  evaluate.main(types.SimpleNamespace(
+      workdir=workdir, weights=None, split=None, max_examples=1,
+      num_samples=None, batch_size=20, seed=0, histogram=False))
+  results = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+  assert results['standard_error'] is None and results['images'] == 1
 
 
 def test_sample_draws_what_is_asked_for(workdir, tmp_path, capsys):

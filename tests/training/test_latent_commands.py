@@ -65,10 +65,11 @@ def test_a_direction_is_found_drawn_and_exported(workdir, tmp_path):
   assert Image.open(png).size == (3 * 100 + 4, 4 * 100 + 4 + 32)
 
   exported, = run('export', f'--workdir={workdir}',
-                  f'--directory={tmp_path}/served', f'--direction=big={npy}')
+                  f'--directory={tmp_path}/served', f'--direction=big={npy}',
+                  '--examples=7')
   assert exported == f'{tmp_path}/served/1'
   signatures = tf.saved_model.load(exported).signatures
-  images, _ = groups.first(groups.named(config, '3', shape), 4)
+  images, _ = groups.draw(groups.named(config, '3', shape), 4)
   served = signatures['manipulate'](
       images=tf.constant(images), attribute=tf.zeros([4], tf.int32),
       strength=tf.fill([4], -1.))['images']
@@ -76,6 +77,10 @@ def test_a_direction_is_found_drawn_and_exported(workdir, tmp_path):
   assert np.mean(served != moved) < 1. / 500.
   described = signatures['describe'](row=tf.zeros([1], tf.int32))
   assert described['attributes'].numpy().tolist() == [[b'big']]
+  assert described['num_examples'].numpy() == 7
+  held_out, _ = groups.first(groups.open_split(config, None).eval_batches(9), 7)
+  np.testing.assert_array_equal(
+      signatures['examples'](index=tf.range(7))['images'], held_out)
 
 
 def test_groups_are_classes_or_folders(workdir, tmp_path):
@@ -84,7 +89,7 @@ def test_groups_are_classes_or_folders(workdir, tmp_path):
   batches = list(groups.named(config, '3', shape, 'train'))
   labels = np.concatenate([labels for _, labels in batches])
   assert len(labels) > 100 and (labels == 3).all()
-  held_out, _ = groups.first(groups.named(config, '3', shape), 1000)
+  held_out, _ = groups.draw(groups.named(config, '3', shape), 1000)
   assert len(held_out) < 60
 
   # Of another size, and colour, as files of someone's own would be.
@@ -92,7 +97,7 @@ def test_groups_are_classes_or_folders(workdir, tmp_path):
     (tmp_path / folder).mkdir(exist_ok=True)
     Image.fromarray(np.full([20, 20, 3], 40 * i, np.uint8)).save(
         tmp_path / folder / f'{i}.png')
-  images, labels = groups.first(
+  images, labels = groups.draw(
       groups.named(config, str(tmp_path), shape), 10)
   assert labels is None
   assert images.shape == (3, 8, 8, 1)
@@ -103,10 +108,53 @@ def test_groups_are_classes_or_folders(workdir, tmp_path):
       groups.named(config, name, shape)
 
 
+@pytest.mark.parametrize('fields', [
+    {'pad': 2}, {'pad': 2, 'image_size': 4}, {'crop': 6, 'pad': 1},
+    {'crop': 'random', 'image_size': 8},
+    {'crop': 'random', 'image_size': 8, 'shorter_side': 9},
+    {'crop': (1, 2, 3, 4), 'image_size': 8}])
+def test_images_of_a_folder_are_brought_to_the_shape_of_the_run(
+    fields, tmp_path):
+  """Whatever was done to the images of the run itself."""
+  config = driver.recipe()
+  config.data.update(fields)
+  for number, shape in enumerate([(6, 7, 3), (30, 20, 3)]):
+    Image.fromarray(np.full(shape, 200, np.uint8)).save(
+        tmp_path / f'{number}.png')
+  images, _ = groups.draw(
+      groups.named(config, str(tmp_path), (8, 8, 1)), 10)
+  assert images.shape == (2, 8, 8, 1)
+  inside = np.zeros([8, 8], bool)
+  pad = fields.get('pad', 0)
+  inside[pad:8 - pad, pad:8 - pad] = True
+  assert np.all(images[:, inside] == 200) and not np.any(images[:, ~inside])
+
+
+def test_a_folder_tells_no_classes(class_workdir, tmp_path):
+  config, model = runs.load(class_workdir)
+  with pytest.raises(ValueError, match='folder, whose images have no labels'):
+    groups.named(config, str(tmp_path), model.image_shape)
+
+
+def test_images_are_drawn_from_all_of_a_group():
+  numbers = np.arange(200)
+  batches = tf.data.Dataset.from_tensor_slices((numbers, numbers // 20))
+  images, labels = groups.draw(batches.batch(7), 30, seed=1)
+  assert len(set(images)) == 30 and len(set(labels)) > 5
+  np.testing.assert_array_equal(labels, images // 20)
+  again, _ = groups.draw(batches.batch(64), 30, seed=1)
+  np.testing.assert_array_equal(images, again)
+  assert set(groups.draw(batches.batch(7), 30, seed=2)[0]) != set(images)
+  everything, _ = groups.draw(batches.batch(7), 1000)
+  assert sorted(everything) == list(numbers)
+  with pytest.raises(ValueError, match='no image'):
+    groups.draw(batches.take(0).batch(7), 3)
+
+
 def values(workdir, output, **kwargs):
   return types.SimpleNamespace(
       workdir=str(workdir), weights=None, output=str(output), split=None,
-      **kwargs)
+      **{'seed': 0, **kwargs})
 
 
 def test_strips_lead_from_one_image_to_another(workdir, tmp_path, monkeypatch):
@@ -119,12 +167,12 @@ def test_strips_lead_from_one_image_to_another(workdir, tmp_path, monkeypatch):
   (strips, names, ends), (manifold, no_names, no_ends) = rows
   config, model = runs.load(workdir)
   images = groups.open_split(config, None)
-  pixels, labels = groups.first(images.eval_batches(10), 6)
+  pixels, labels = groups.draw(images.eval_batches(10), 50 * 3)
   dark = pixels // 16 * 16  # the model has four bits
   assert strips.shape == (3, 5, 8, 8, 1)
-  np.testing.assert_array_equal(strips[:, 0], dark[::2])
-  np.testing.assert_array_equal(strips[:, -1], dark[1::2])
-  assert names == [f'{a} to {b}' for a, b in zip(labels[::2], labels[1::2])]
+  np.testing.assert_array_equal(strips[:, 0], dark[:6:2])
+  np.testing.assert_array_equal(strips[:, -1], dark[1:6:2])
+  assert names == [f'{a} to {b}' for a, b in zip(labels[:6:2], labels[1:6:2])]
   assert ends == ['real image', '', '', '', 'real image']
   assert manifold.shape == (8, 8, 8, 8, 1) and no_names is no_ends is None
   assert np.mean(manifold[0, 0] == dark[0]) > .9
@@ -146,7 +194,7 @@ def test_strips_of_a_class_conditional_model_keep_to_a_class(
 def test_levels_are_drawn_anew_one_after_the_other(
     workdir, class_workdir, tmp_path):
   config, model = runs.load(workdir)
-  images, _ = groups.first(
+  images, _ = groups.draw(
       groups.open_split(config, None).eval_batches(10), 3)
   rows, names = levels.resampled(model, images, {}, .7, seed=0)
   assert names == ['real images', 'level 0 drawn anew', 'all drawn anew']
@@ -160,5 +208,5 @@ def test_levels_are_drawn_anew_one_after_the_other(
   np.testing.assert_array_equal(rows[0], model.sample(3, .7, seed=1))
   np.testing.assert_array_equal(rows[2], model.sample(3, [[.7, 1.]], seed=1))
   levels.main(values(
-      class_workdir, tmp_path, columns=2, temperature=.5, seed=0))
+      class_workdir, tmp_path, columns=2, temperature=.5))
   assert sorted(os.listdir(tmp_path)) == ['levels.png', 'temperatures.png']

@@ -3,6 +3,7 @@
 import glob
 import importlib
 import os
+import re
 import subprocess
 import sys
 
@@ -10,26 +11,66 @@ import keras
 import pytest
 
 from tfp_glow.flows import presets
+from training import command
 from training import config
 from training import models
+from training.configs import preset
 
 _FOLDER = os.path.dirname(config.__file__)
-NAMES = sorted(
+FILES = sorted(
     os.path.basename(path)[:-3]
     for path in glob.glob(os.path.join(_FOLDER, 'configs', '*.py'))
     if not path.endswith('__init__.py'))
+NAMES = [name for name in FILES if name != 'preset'] + list(presets.PRESETS)
 
 
 def recipe(name):
+  if name in presets.PRESETS:
+    return preset.get_config(name)
   return importlib.import_module(f'training.configs.{name}').get_config()
 
 
-def test_every_preset_has_a_recipe_and_so_have_all_others():
-  others = set(NAMES) - set(presets.PRESETS)
-  assert set(presets.PRESETS) <= set(NAMES)
-  assert others == {
-      'digits', 'digits_conditional', 'digits_real_nvp', 'digits_nice',
-      'faces', 'faces_pretrained', 'image_folder', 'image_folder_real_nvp'}
+def test_digits_faces_folders_and_all_presets_have_recipes():
+  assert FILES == [
+      'digits', 'digits_conditional', 'digits_nice', 'digits_real_nvp',
+      'faces', 'faces_pretrained', 'image_folder', 'image_folder_real_nvp',
+      'preset']
+
+
+def run(*arguments, **environment):
+  return subprocess.run(
+      [sys.executable, '-m', 'training.train', *arguments],
+      capture_output=True, text=True, cwd=os.path.dirname(_FOLDER),
+      env={**os.environ, **environment})
+
+
+def test_help_lists_recipes_and_says_where_fields_are():
+  result = run('--help', TF_CPP_MIN_LOG_LEVEL='2')
+  text = ' '.join(result.stdout.split())
+  for words in ('digits_nice.py', 'image_folder.py', 'preset.py:NAME',
+                'glow_cifar10', 'training/config.py',
+                'training/data/config.py', '--config.steps=100'):
+    assert words in text, words
+  assert not result.stderr
+
+
+@pytest.mark.parametrize('arguments', [
+    ['--config=training/configs/digitz.py'], ['--config', 'cifar10'],
+    ['--config=training/configs/preset.py'],
+    ['--config=training/configs/preset.py:glow_cifar'],
+    ['-config=nowhere/preset.py:glow_cifar10']])
+def test_a_recipe_that_is_not_there_lists_those_that_are(arguments):
+  with pytest.raises((OSError, ValueError), match=(
+      'is no recipe|there is no recipe')) as error:
+    command._check_recipe(['train', *arguments, '--config.steps=3'])
+  for name in ('digits_nice.py', 'preset.py:NAME', 'glow_cifar10'):
+    assert name in str(error.value)
+
+
+def test_a_recipe_that_is_there_passes():
+  for path in ('digits.py', 'preset.py:glow_cifar10'):
+    command._check_recipe(
+        ['train', f'--config={_FOLDER}/configs/{path}', '--config.steps=3'])
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -45,19 +86,19 @@ def test_a_recipe_has_all_fields_and_no_others(name):
 
 @pytest.mark.parametrize('name', presets.PRESETS)
 def test_a_preset_reaches_its_recipe(name):
-  preset, given = presets.get(name), recipe(name)
+  want, given = presets.get(name), recipe(name)
   model = given.model
-  assert model.system == preset.system
+  assert model.system == want.system
   assert (model.width, model.num_bits, model.preprocessing) == (
-      preset.width, preset.num_bits, preset.preprocessing)
-  depth = {'glow': 'steps', 'real_nvp': 'residual_blocks'}[preset.system]
-  assert model[depth] == getattr(preset, depth)
-  assert given.data.image_size == preset.image_shape[0]
-  assert given.batch_size == preset.global_batch
-  assert given.data.flip == ('flip' in preset.augmentation)
-  assert bool(given.data.shift) == ('shift' in preset.augmentation)
-  assert (given.data.crop == 'random') == ('crop' in preset.augmentation)
-  assert model.class_conditional == (preset.num_classes is not None)
+      want.width, want.num_bits, want.preprocessing)
+  depth = {'glow': 'steps', 'real_nvp': 'residual_blocks'}[want.system]
+  assert model[depth] == getattr(want, depth)
+  assert given.data.image_size == want.image_shape[0]
+  assert given.batch_size == want.global_batch
+  assert given.data.flip == ('flip' in want.augmentation)
+  assert bool(given.data.shift) == ('shift' in want.augmentation)
+  assert (given.data.crop == 'random') == ('crop' in want.augmentation)
+  assert model.class_conditional == (want.num_classes is not None)
 
 
 def test_a_recipe_builds_the_flow_of_its_preset():
@@ -100,6 +141,12 @@ def test_optimizer_has_what_the_recipe_says():
   assert (optimizer.beta_2, optimizer.global_clipnorm) == (.98, 7.)
   assert (optimizer.use_ema, optimizer.ema_momentum) == (True, .9)
   assert optimizer.gradient_accumulation_steps == 3
+  # Training is several calls of `fit`, whose ends must not change a weight.
+  weight = model.trainable_weights[0]
+  weight.assign_add(keras.ops.ones_like(weight))
+  before = weight.numpy()
+  optimizer.finalize_variable_values(model.trainable_weights)
+  assert (weight.numpy() == before).all()
 
 
 def test_scales_of_real_nvp_are_penalised():
@@ -140,11 +187,35 @@ def test_classes_that_are_not_there_are_refused():
     models.build(given, (4, 4, 1), 10)
 
 
+@pytest.mark.parametrize('system, fields, shape, fits', [
+    ('glow', {'levels': 3}, (28, 28, 1),
+     '28x28. What fits: `data.image_size` of 32x32; or `data.pad` of 2, which '
+     'makes them 32x32; or `model.levels` of 2 or less.'),
+    ('glow', {'levels': 2}, (30, 20, 3),
+     '30x20. What fits: `data.image_size` of 32x20; or `model.levels` of 1.'),
+    ('glow', {'levels': 4}, (33, 33, 3),
+     '33x33. What fits: `data.image_size` of 48x48.'),
+    ('real_nvp', {'scales': 4}, (28, 28, 1),
+     '`model.scales` is 4, for which sides of images must be multiples of 8, '
+     'but these are 28x28. What fits: `data.image_size` of 32x32; or '
+     '`data.pad` of 2, which makes them 32x32; or `model.scales` of 3 or '
+     'less.')])
+def test_sizes_that_do_not_fit_say_what_does(system, fields, shape, fits):
+  given = config.get_config(system)
+  given.model.update(fields)
+  with pytest.raises(ValueError, match=re.escape(fits)):
+    models.build(given, shape, None)
+
+
+def test_what_fits_does_fit():
+  given = config.get_config()
+  given.model.update(levels=2, steps=1, width=4)
+  assert models.build(given, (28, 28, 1), None).image_shape == (28, 28, 1)
+
+
 def test_an_unknown_field_suggests_the_nearest():
-  result = subprocess.run(
-      [sys.executable, '-m', 'training.train', '--workdir=nowhere',
-       f'--config={_FOLDER}/configs/digits.py', '--config.batch_sise=3'],
-      capture_output=True, text=True, cwd=os.path.dirname(_FOLDER))
+  result = run('--workdir=nowhere', f'--config={_FOLDER}/configs/digits.py',
+               '--config.batch_sise=3')
   assert result.returncode == 1
   assert 'batch_sise' in result.stderr and 'Traceback' not in result.stderr
   assert 'Did you mean "batch_size"' in result.stderr

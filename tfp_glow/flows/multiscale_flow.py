@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow import seeding
 from tfp_glow.bijectors import chain
 
 
@@ -26,6 +27,11 @@ class MultiscaleFlow(chain.Chain):
   def condition_names(self):
     needed = set(self.condition_shapes)
     return super().condition_names - {'feature_map', 'context'} | needed
+
+  @property
+  def preprocessing(self):
+    """Python `str`: the preprocessing of pixels that the flow was made for."""
+    return 'centered'
 
   @property
   def condition_shapes(self):
@@ -177,8 +183,11 @@ def checked_positive(**sizes):
 
 
 def seeds(seed):
-  """Endless independent seeds, the same for the same `seed`."""
-  generator = np.random.default_rng(seed)
+  """Endless independent seeds, the same for the same `seed`.
+
+  Without one, `keras.utils.set_random_seed` decides them.
+  """
+  generator = np.random.default_rng(seeding.given_or_drawn(seed))
   while True:
     yield int(generator.integers(2**31))
 

@@ -156,6 +156,10 @@ class RealNVP(multiscale_flow.MultiscaleFlow):
     super().__init__(layers, latent_shapes, config, validate_args, name)
 
   @property
+  def preprocessing(self):
+    return 'logit'
+
+  @property
   def image_shape(self):
     """`(H, W, C)`."""
     return self._image_shape

@@ -10,23 +10,7 @@ tfd = tfp.distributions
 
 
 class StandardNormal(tfd.Sample):
-  """Standard normal over `[D]`, with the same samples on every device."""
-
-  def __init__(self, num_dims: int, dtype: Any = tf.float32,
-               name: str = 'StandardNormal'):
-    """Makes the distribution.
-
-    Args:
-      num_dims: `D`.
-      dtype: Floating point type.
-      name: Name of its ops.
-    """
-    parameters = dict(locals())
-    dtype = tf.as_dtype(dtype)
-    super().__init__(
-        tfd.Normal(tf.zeros([], dtype), tf.ones([], dtype)),
-        sample_shape=[num_dims], name=name)
-    self._parameters = self._no_dependency(parameters)
+  """Sample of a standard normal, the same numbers on every device."""
 
   def _sample_n(self, n, seed=None):
     return tf.random.stateless_normal(
@@ -52,7 +36,8 @@ def over_latents(base: tfd.Distribution | None, num_dims: int,
     ValueError: If its shape is another.
   """
   if base is None:
-    return StandardNormal(num_dims, dtype)
+    normal = tfd.Normal(tf.zeros([], dtype), tf.ones([], dtype))
+    return StandardNormal(normal, sample_shape=[num_dims])
   if not isinstance(base, tfd.Distribution):
     raise TypeError(f'`base` must be a tfd.Distribution, got {base!r}.')
   if base.dtype != dtype:
@@ -152,7 +137,7 @@ def _value_config(name, key, value):
     return list(value)
   if isinstance(value, tfd.Distribution):
     return get_config(value)
-  if tf.is_tensor(value) or isinstance(value, (tf.Variable, np.ndarray)):
+  if isinstance(value, (tf.Tensor, tf.Variable, np.ndarray)):
     array = np.asarray(value)
     return {'array': array.tolist(), 'dtype': array.dtype.name,
             'trainable': getattr(value, 'trainable', None)}

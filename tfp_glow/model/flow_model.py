@@ -1,7 +1,7 @@
 """The model: a distribution over images, and what it is used for."""
 
 from collections.abc import Mapping
-import math
+import contextlib
 from typing import Any
 
 import keras
@@ -11,13 +11,14 @@ import tensorflow_probability as tfp
 
 from tfp_glow import execution
 from tfp_glow import replicas
-from tfp_glow.bijectors import chain
+from tfp_glow import seeding
 from tfp_glow.model import base as base_lib
+from tfp_glow.model import composition
 from tfp_glow.model import inference
 from tfp_glow.model import inputs as inputs_lib
+from tfp_glow.model import parts
 from tfp_glow.model import pixels as pixels_lib
 from tfp_glow.model import training as training_lib
-from tfp_glow.model import weights
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -52,7 +53,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
   def __init__(self,
                flow: tfb.Bijector,
                num_bits: int = 8,
-               preprocessing: str = 'centered',
+               preprocessing: str | None = None,
                image_shape: tuple[int, int, int] | None = None,
                weight_y: float = 0.,
                base: tfd.Distribution | None = None,
@@ -65,18 +66,20 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
       flow: Bijector from flat latents `[D]` to preprocessed images
         `[H, W, C]`, or to vectors `[D]` with `image_shape`: `Glow`, `RealNVP`,
         `NICE`, or a chain of one's own, whose networks, if they need a
-        condition, have been built.
+        condition, have been built. Latents of another shape are flattened.
       num_bits: Bits of each pixel that are modelled, 1 .. 8.
       preprocessing: Values that the flow sees: `'centered'`,
         `v / 2**num_bits - 0.5` (Glow), or `'logit'`,
-        `logit(0.05 + 0.9 v / 2**num_bits)` (RealNVP).
+        `logit(0.05 + 0.9 v / 2**num_bits)` (RealNVP). Default value: `None`,
+        that of the flow, or `'centered'` where it does not tell.
       image_shape: `(H, W, C)`, needed where the flow does not tell.
       weight_y: Weight of the classifier head's cross-entropy, in bits, in the
         loss. Needs a `Glow` with `classifier=True`.
       base: Distribution of the latents: over `[D]`, over scalars (then each
         component has it), or a batch `[D]` of those. Its variables are trained
         with the flow's. Default value: `None`, the standard normal.
-      seed: Of the dequantisation noise in training.
+      seed: Of the dequantisation noise. Default value: `None`: one that
+        `keras.utils.set_random_seed` decides.
       name: Name of the model.
       **kwargs: Keyword arguments of `keras.Model`.
 
@@ -94,21 +97,20 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
           'Glow with `num_classes` and `classifier=True`.')
     super().__init__(weight_y, seed, name=name, **kwargs)
     self.pixels = pixels_lib.Pixels(
-        _image_shape(flow, image_shape), num_bits, preprocessing, dtype)
+        composition.image_shape_of(flow, image_shape), num_bits,
+        preprocessing or getattr(flow, 'preprocessing', 'centered'), dtype)
     self.seed = seed
     self.flow = flow
-    to_images = [*self.pixels.bijectors(), flow]
-    if flow.inverse_min_event_ndims == 1:
-      to_images.insert(-1, tfb.Reshape(
-          event_shape_out=self.image_shape, event_shape_in=(self.num_dims,)))
     self._distribution = tfd.TransformedDistribution(
         base_lib.over_latents(base, self.num_dims, dtype),
-        chain.Chain(to_images, name='to_images'))
+        composition.to_images(flow, self.pixels))
     self._checks = inputs_lib.Inputs(
         self.pixels, self.condition_names,
         getattr(flow, 'condition_shapes', {}), self.num_classes)
     self._build_networks()
-    self._flow_weights = weights.as_keras_variables(self._distribution)
+    self._parts = parts.parts_of(
+        flow, self.image_shape if flow.inverse_min_event_ndims > 1 else
+        (self.num_dims,), self._distribution)
     self.built = True
 
   @property
@@ -162,39 +164,62 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     """
     return self._checks.pack(data)
 
+  def checked(self, data: Any) -> dict[str, tf.Tensor]:
+    """Takes a batch apart, as `pack` does, and checks it.
+
+    Args:
+      data: What `pack` takes.
+
+    Returns:
+      inputs: `dict` of `Tensor`s: `'images'` and the conditions.
+
+    Raises:
+      TypeError: If a dtype is wrong, or a condition is missing or unknown.
+      ValueError: If a shape or a value is wrong. In a graph, what is seen only
+        as it runs is an `InvalidArgumentError`.
+    """
+    return self._checks.checked(self.pack(data))
+
   def adapt(self, images: Any, label: Any = None, max_images: int = 512,
             **conditions: Any) -> None:
     """Initialises the flow from data; `fit` needs it once, beforehand.
 
     Args:
-      images: uint8 `[N, H, W, C]`, or an iterable of batches of what `fit`
-        takes. Of an array, `max_images` evenly spaced rows are used; of
-        batches, the first rows.
+      images: What `fit` takes as `x`. Of arrays, `max_images` evenly spaced
+        rows are used; of what yields batches, the first rows, which a
+        generator then no longer has.
       label: Integers `[N]`, of a class-conditional model.
       max_images: Number of images that are used, at most.
       **conditions: Other conditions, by name, batch-major.
 
     Raises:
-      ValueError: If there is no image, or shapes are wrong.
-      TypeError: If the images are not uint8.
+      ValueError: If there is no image, or shapes or values are wrong.
+      TypeError: If the images are not uint8, conditions are missing, or a
+        layer cannot be reached.
     """
     conditions = inputs_lib.given(label=label, **conditions)
+    images = inputs_lib.array_of(images)
     if inputs_lib.is_batches(images):
       if conditions:
         raise ValueError(
             f'`{sorted(conditions)[0]}` is given beside a data set: let the '
             'data set yield (images, labels) or (images, {name: condition}).')
-      inputs = self._checks.first_rows(
-          inputs_lib.batches_of(images), max_images)
+      inputs = self._checks.first_rows(images, max_images)
     else:
-      inputs = self._checks.checked({'images': images, **conditions})
+      inputs = self.checked({**self.pack(images), **conditions})
       last = len(inputs['images']) - 1
       inputs = inputs_lib.of_rows(inputs, np.unique(np.linspace(
           0, last, min(last + 1, max_images)).astype(int)))
     images = inputs.pop('images')
-    noise = np.random.default_rng(self.seed).random(images.shape)
-    self._distribution.bijector.initialize(
-        self.pixels.dequantise(images, noise), **inputs)
+    generator = np.random.default_rng(seeding.given_or_drawn(self.seed))
+    bijector = self._distribution.bijector
+    bijector.initialize(self.pixels.dequantise(
+        images, generator.random(images.shape)), **inputs)
+    if not bijector.initialized:
+      raise TypeError(
+          f'`flow` has {composition.not_reached(bijector)}, which must be '
+          'initialised from data, within a bijector that is none of '
+          'tfp_glow: compose with `tfp_glow.Chain`, which reaches it.')
 
   def call(self, inputs, training=False, updates=None):
     """Bits/dim of images.
@@ -212,7 +237,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
       outputs: `dict` of `'bits_per_dim'` `[N]` and, with a classifier that is
         trained, `'class_logits'` `[N, num_classes]`.
     """
-    conditions = self._checks.checked(self.pack(inputs))
+    conditions = self.checked(inputs)
     images = conditions.pop('images')
     noise = self.pixels.fixed_noise()
     if training:
@@ -253,6 +278,54 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     return self._distribution.bijector.evaluate(
         latents, False, context or execution.Context.of(**conditions))[0]
 
+  @property
+  def network_policy(self) -> str:
+    """Dtype policies of the flow's Keras networks, `'mixed_bfloat16'`, say."""
+    return parts.network_policy(self._distribution)
+
+  def save(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+    """`keras.Model.save`, to a `.keras` file.
+
+    Raises:
+      ValueError: If `filepath` is an HDF5 file, which cannot hold the model.
+      TypeError: If the flow or the base cannot be written.
+    """
+    if str(filepath).endswith(('.h5', '.hdf5')):
+      raise ValueError(
+          f'`filepath` is {str(filepath)!r}, but Keras cannot write a '
+          'FlowModel in its old HDF5 format: save `model.keras`, or weights '
+          'alone, `model.save_weights("model.weights.h5")`.')
+    super().save(filepath, overwrite=overwrite, **kwargs)
+
+  def export(self, filepath: Any, format: str = 'tf_saved_model',
+             verbose: bool | None = None, **kwargs: Any) -> None:
+    """Writes a SavedModel with the signatures of `export_saved_model`.
+
+    Args:
+      filepath: The folder of the SavedModel itself; there is no number in it.
+      format: `'tf_saved_model'`.
+      verbose: Whether to print the signatures. Default value: `None`, yes.
+      **kwargs: Not taken.
+
+    Raises:
+      ValueError: If the format is another, or the folder has other files.
+      TypeError: If there are more arguments.
+    """
+    # The model is below what serves it, and this method above both.
+    from tfp_glow.serving import export  # pylint: disable=cyclic-import
+    if format != 'tf_saved_model':
+      raise ValueError(
+          f"`format` is {format!r}, but a FlowModel is exported as "
+          "'tf_saved_model'; converters to other formats start from that.")
+    if kwargs:
+      raise TypeError(
+          f'`{sorted(kwargs)[0]}` is given, but the signatures of a FlowModel '
+          'are fixed: see `tfp_glow.export_saved_model`.')
+    names = export.write_saved_model(self, filepath)
+    if verbose is None or verbose:
+      print(f'A SavedModel is in {filepath}. Its signatures: '
+            f'{", ".join(names)}.')
+
   def get_config(self) -> dict[str, Any]:
     if not hasattr(self.flow, 'get_config'):
       raise TypeError(
@@ -269,6 +342,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
         'weight_y': self.weight_y,
         'base': base_lib.get_config(self.base),
         'seed': self.seed,
+        'network_policy': self.network_policy,
     }
 
   @classmethod
@@ -277,35 +351,27 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     config = dict(config)
     config.pop('dtype', None)
     config.pop('trainable', None)
-    config['flow'] = keras.saving.deserialize_keras_object(
-        config['flow'], custom_objects=custom_objects)
+    with _dtype_policy(config.pop('network_policy', '')):
+      config['flow'] = keras.saving.deserialize_keras_object(
+          config['flow'], custom_objects=custom_objects)
     config['base'] = base_lib.from_config(config.get('base'))
     return cls(**config)
 
   def _build_networks(self):
     """Has networks that are built on their first call make their variables."""
-    if not weights.networks_are_built(self._distribution):
+    if not all(network.is_built
+               for network in parts.networks_of(self._distribution)):
       self._distribution.log_prob(
           tf.zeros([1, *self.image_shape], self.compute_dtype) + .5)
 
 
-def _image_shape(flow, image_shape):
-  """The shape of the flow's images, as a tuple of ints."""
-  known = getattr(flow, 'image_shape', None)
-  if image_shape is None:
-    image_shape = known
-  if image_shape is None:
-    raise ValueError(
-        f'`image_shape` is needed, (H, W, C): {type(flow).__name__} does not '
-        'tell it.')
-  image_shape = tuple(int(n) for n in image_shape)
-  if known is not None and image_shape != tuple(known):
-    raise ValueError(
-        f'`image_shape` is {image_shape}, but the flow is for {tuple(known)}.')
-  size = math.prod(image_shape)
-  event_size = getattr(flow, 'event_size', size)
-  if event_size != size:
-    raise ValueError(
-        f'`image_shape` {image_shape} has {size} values, but the flow is for '
-        f'{event_size}.')
-  return image_shape
+@contextlib.contextmanager
+def _dtype_policy(name):
+  """Has networks that are built get a policy, unless they have several."""
+  before = keras.config.dtype_policy()
+  if name and ' ' not in name:
+    keras.config.set_dtype_policy(name)
+  try:
+    yield
+  finally:
+    keras.config.set_dtype_policy(before)

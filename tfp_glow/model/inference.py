@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 import math
+import operator
 from typing import Any
+import warnings
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow import seeding
 from tfp_glow.model import base as base_lib
 from tfp_glow.model import inputs as inputs_lib
 
@@ -44,26 +47,42 @@ class Inference:
     return self.pixels.bits_per_dim(
         self.log_prob(images, label, **conditions))
 
-  def encode(self, images: Any, label: Any = None,
+  def encode(self, images: Any, label: Any = None, check: bool = False,
              **conditions: Any) -> tf.Tensor:
     """Latents of images, each pixel put in the middle of its bin.
+
+    `decode` gives images back, their `num_bits` leading bits exactly, as long
+    as the flow does not enlarge the rounding of latents a lot. Far from what
+    it was trained on, noise for example, it may; `check` tells.
 
     Args:
       images: uint8 `[N, H, W, C]`.
       label: Integers `[N]`, of a class-conditional model.
+      check: Whether to decode the latents, and warn of images that do not come
+        back.
       **conditions: Other conditions, by name, batch-major.
 
     Returns:
-      latents: `[N, D]`. `decode` gives the images back, their `num_bits`
-        leading bits exactly.
+      latents: `[N, D]`.
 
     Raises:
       ValueError: If there is no image, or shapes are wrong.
       TypeError: If the images are not uint8.
     """
-    return self._in_batches(
-        self._encode, self._checks.checked_images(images),
-        inputs_lib.given(label=label, **conditions))
+    images = self._checks.checked_images(images)
+    conditions = inputs_lib.given(label=label, **conditions)
+    if not check:
+      return self._in_batches(self._encode, images, conditions)
+    latents, wrong = self._in_batches(self._encode_checked, images, conditions)
+    rows = np.flatnonzero(wrong)
+    if rows.size:
+      warnings.warn(
+          f'{rows.size} of {len(images)} images do not come back from their '
+          f'latents with every pixel in its bin, in rows {_some(rows)}; most '
+          f'pixels that are wrong in one: {int(np.max(wrong))} of '
+          f'{self.num_dims}. The flow enlarges rounding there, as flows do '
+          'far from what they were trained on.', stacklevel=2)
+    return latents
 
   def decode(self, latents: Any, label: Any = None,
              **conditions: Any) -> tf.Tensor:
@@ -75,18 +94,24 @@ class Inference:
       **conditions: Other conditions, by name, batch-major.
 
     Returns:
-      images: uint8 `[N, H, W, C]`.
+      images: uint8 `[N, H, W, C]`. One that is not finite is drawn as a
+        checker of magenta (or white) and black, and a warning counts them.
 
     Raises:
-      ValueError: If the shape is wrong.
+      ValueError: If the shape is wrong, or latents are not finite.
     """
-    latents = tf.convert_to_tensor(latents, dtype=self.compute_dtype)
-    if latents.shape.rank != 2 or latents.shape[-1] != self.num_dims:
-      raise ValueError(
-          f'`latents` has shape {latents.shape}, but [N, {self.num_dims}] is '
-          'needed.')
-    return self._in_batches(
-        self._decode, latents, inputs_lib.given(label=label, **conditions))
+    images, finite = self._in_batches(
+        self._decode, self._checks.checked_latents(latents),
+        inputs_lib.given(label=label, **conditions))
+    if tf.executing_eagerly() and not np.all(finite):
+      rows = np.flatnonzero(~finite.numpy())
+      warnings.warn(
+          f'{rows.size} of {len(images)} images are not finite, and are drawn '
+          f'as a checker: in rows {_some(rows)}. The flow breaks down so far '
+          'from what it was trained on. A lower temperature (or strength) '
+          "helps, and so does training with bounded scales, `Glow(..., "
+          "scale='bounded')`.", stacklevel=2)
+    return images
 
   def sample(self, num_samples: int, temperature: Any = 1., label: Any = None,
              seed: int | None = None, **conditions: Any) -> tf.Tensor:
@@ -100,23 +125,21 @@ class Inference:
         `[num_samples or 1, L]`, in the order of `flow.latent_shapes`.
       label: Integer or integers `[num_samples]`, of a class-conditional
         model.
-      seed: Default value: `None`, another each time.
+      seed: An integer. Default value: `None`, another each time; which ones
+        `keras.utils.set_random_seed` decides.
       **conditions: Other conditions, by name, batch-major.
 
     Returns:
       images: uint8 `[num_samples, H, W, C]`.
 
     Raises:
+      TypeError: If a number is none.
       ValueError: If a temperature is negative, or shapes are wrong.
     """
-    if isinstance(num_samples, bool) or int(num_samples) < 1:
-      raise ValueError(
-          f'`num_samples` must be a positive integer, got {num_samples!r}.')
-    if label is not None:
-      label = tf.broadcast_to(label, [num_samples])
-    return self.decode(
-        self.sample_latents(num_samples, temperature, seed), label,
-        **conditions)
+    latents = self.sample_latents(num_samples, temperature, seed)
+    if label is not None and np.ndim(label) == 0:
+      label = tf.fill([len(latents)], label)
+    return self.decode(latents, label, **conditions)
 
   def sample_latents(self, num_samples: int, temperature: Any = 1.,
                      seed: int | None = None) -> tf.Tensor:
@@ -126,6 +149,7 @@ class Inference:
     latent = mean + temperature (draw - mean),   mean that of the base
     ```
     """
+    num_samples = _checked_count(num_samples)
     temperature = np.asarray(temperature, self.compute_dtype)
     sizes = [math.prod(shape) for shape in getattr(
         self.flow, 'latent_shapes', [(self.num_dims,)])]
@@ -141,10 +165,9 @@ class Inference:
       temperature = np.repeat(temperature, sizes, axis=1)
     else:
       temperature = temperature.reshape(-1, 1)
-    if seed is None:
-      seed = int(np.random.default_rng().integers(2**31))
-    return base_lib.tempered(
-        self.base, self.base.sample(num_samples, seed=(seed, 0)), temperature)
+    latents = self.base.sample(
+        num_samples, seed=(seeding.given_or_drawn(seed), 0))
+    return base_lib.tempered(self.base, latents, temperature)
 
   @tf.function(reduce_retracing=True, autograph=False)
   def _log_prob(self, images, conditions):
@@ -158,11 +181,22 @@ class Inference:
         self.pixels.middle(images), **conditions)[0]
 
   @tf.function(reduce_retracing=True, autograph=False)
-  def _decode(self, latents, conditions):
-    return self.pixels.quantise(self.dequantised(latents, **conditions))
+  def _encode_checked(self, images, conditions):
+    """Latents, and how many pixels of each image do not come back."""
+    latents = self._encode(images, conditions)
+    back, _ = self._decode(latents, conditions)
+    wrong = self.pixels.bins(back) != self.pixels.bins(images)
+    return latents, tf.math.count_nonzero(wrong, axis=[1, 2, 3])
 
-  def _in_batches(self, function: Callable[..., tf.Tensor], rows: tf.Tensor,
-                  conditions: Mapping[str, Any]) -> tf.Tensor:
+  @tf.function(reduce_retracing=True, autograph=False)
+  def _decode(self, latents, conditions):
+    """Images, and whether each is finite."""
+    dequantised = self.dequantised(latents, **conditions)
+    return (self.pixels.quantise(dequantised),
+            self.pixels.are_finite(dequantised))
+
+  def _in_batches(self, function: Callable[..., Any], rows: tf.Tensor,
+                  conditions: Mapping[str, Any]) -> Any:
     """Calls `function` on a batch at a time, so that any number fits."""
     conditions = self._checks.checked_conditions(conditions, rows)
     if not tf.executing_eagerly() or len(rows) <= _BATCH_SIZE:
@@ -172,4 +206,22 @@ class Inference:
       batch = slice(start, start + _BATCH_SIZE)
       results.append(function(
           rows[batch], {k: v[batch] for k, v in conditions.items()}))
-    return tf.concat(results, axis=0)
+    return tf.nest.map_structure(
+        lambda *parts: tf.concat(parts, axis=0), *results)
+
+
+def _checked_count(num_samples):
+  try:
+    count = operator.index(num_samples)
+  except TypeError:
+    count = 0
+  if count < 1 or isinstance(num_samples, bool):
+    raise ValueError(
+        f'`num_samples` must be a positive integer, got {num_samples!r}.')
+  return count
+
+
+def _some(rows):
+  """The first of some row numbers, as words."""
+  return ', '.join(map(str, rows[:10])) + (
+      ' and so on' if len(rows) > 10 else '')

@@ -1,7 +1,6 @@
 """Images and conditions of a model: packed in one form, and checked once."""
 
 from collections.abc import Mapping
-import itertools
 from typing import Any
 
 import keras
@@ -113,6 +112,44 @@ class Inputs:
     conditions = {k: v for k, v in inputs.items() if k != 'images'}
     return {'images': images, **self.checked_conditions(conditions, images)}
 
+  def checked_data(self, x: Any, y: Any = None) -> Any:
+    """Packs and checks what `FlowModel.fit` takes, all of it or as it comes.
+
+    Args:
+      x: Images, a `dict` of them and conditions, or what yields batches.
+      y: Labels or a `dict` of conditions, beside images.
+
+    Returns:
+      data: `dict` of arrays; of a `tf.data.Dataset` or a
+        `keras.utils.PyDataset`, one of checked batches; of other iterables, a
+        generator of them.
+
+    Raises:
+      ValueError: If `y` is given beside batches; see also `checked`.
+    """
+    if not is_batches(x):
+      x = array_of(x)
+      # On the host, since all images need not fit a device.
+      with tf.device('CPU:0'):
+        inputs = self.checked(self.pack(x if y is None else (x, y)))
+      if not tf.executing_eagerly():
+        return inputs
+      return {name: value.numpy() for name, value in inputs.items()}
+    if y is not None:
+      raise ValueError(
+          '`y` is given beside a data set: let the data set yield '
+          '(images, labels) or (images, {name: condition}).')
+    if isinstance(x, tf.data.Dataset):
+      return x.map(tf.autograph.experimental.do_not_convert(
+          lambda *data: self.checked(self.pack(
+              data if len(data) > 1 else data[0]))))
+    if isinstance(x, keras.utils.PyDataset):
+      return x if x.use_multiprocessing else _CheckedPyDataset(x, self)
+    if hasattr(x, '__iter__') and not isinstance(
+        x, tf.distribute.DistributedDataset):
+      return ((self.checked(self.pack(batch)),) for batch in x)
+    return x
+
   def checked_images(self, images: Any) -> tf.Tensor:
     """Checks images `[N, H, W, C]`; see `checked`."""
     needed = self._pixels.image_dtype
@@ -132,6 +169,17 @@ class Inputs:
           'is needed.')
     # What decodes files does not know their shape before it runs.
     return tf.ensure_shape(images, shape, name='images')
+
+  def checked_latents(self, latents: Any) -> tf.Tensor:
+    """Checks latents `[N, D]`: their shape, and that they are finite."""
+    latents = tf.convert_to_tensor(latents, dtype=self._pixels.dtype)
+    size = self._pixels.num_dims
+    if not latents.shape.is_compatible_with([None, size]):
+      raise ValueError(
+          f'`latents` has shape {latents.shape}, but [N, {size}] is needed.')
+    latents = tf.ensure_shape(latents, [None, size], name='latents')
+    return _where_good(
+        latents, tf.math.is_finite(latents), '`latents` must be finite')
 
   def checked_conditions(self, conditions: Mapping[str, Any],
                          rows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -160,7 +208,7 @@ class Inputs:
       if not dtype.is_integer:
         raise TypeError(
             f'`label` has dtype {dtype.name}, but integers are needed.')
-      value = tf.cast(value, tf.int32 if dtype.size < 8 else tf.int64)
+      value = tf.cast(value, tf.int64)
       if value.shape.rank == 2 and value.shape[1] == 1:
         value = value[:, 0]  # as Keras's own data sets have them
     elif name in _OF_FLOATS:
@@ -172,10 +220,12 @@ class Inputs:
     else:
       value = tf.convert_to_tensor(value)
     value = self._of_rows(name, value, rows)
-    if name == 'label' and self._num_classes is not None:
-      good = (value >= 0) & (value < self._num_classes)
-      return _where_good(
-          value, good, f'`label` must be in 0 .. {self._num_classes - 1}')
+    if name == 'label':
+      if self._num_classes is not None:
+        good = (value >= 0) & (value < self._num_classes)
+        value = _where_good(
+            value, good, f'`label` must be in 0 .. {self._num_classes - 1}')
+      return tf.cast(value, tf.int32)
     if value.dtype.is_floating:
       return _where_good(
           value, tf.math.is_finite(value), f'`{name}` must be finite')
@@ -207,6 +257,29 @@ class Inputs:
     return value
 
 
+class _CheckedPyDataset(keras.utils.PyDataset):
+  """Packs and checks the batches of a `keras.utils.PyDataset`."""
+
+  def __init__(self, dataset, checks):
+    super().__init__(
+        workers=dataset.workers, max_queue_size=dataset.max_queue_size)
+    self._dataset = dataset
+    self._checks = checks
+
+  @property
+  def num_batches(self):
+    return self._dataset.num_batches
+
+  def __getitem__(self, index):
+    return self._checks.checked(self._checks.pack(self._dataset[index]))
+
+  def on_epoch_begin(self):
+    self._dataset.on_epoch_begin()
+
+  def on_epoch_end(self):
+    self._dataset.on_epoch_end()
+
+
 def of_rows(arrays: Mapping[str, Any], rows: Any) -> dict[str, tf.Tensor]:
   """Rows of batch-major arrays, by their numbers."""
   return {name: tf.gather(value, rows) for name, value in arrays.items()}
@@ -217,13 +290,9 @@ def is_batches(x: Any) -> bool:
   return not (hasattr(x, 'dtype') or isinstance(x, (list, tuple, Mapping)))
 
 
-def batches_of(x: Any):
-  """Iterates over what yields batches, a `keras.utils.PyDataset` included."""
-  if isinstance(x, keras.utils.PyDataset):
-    numbers = (itertools.count() if x.num_batches is None
-               else range(x.num_batches))
-    return (x[number] for number in numbers)
-  return iter(x)
+def array_of(images: Any) -> Any:
+  """A list of images as one array; anything else as it is."""
+  return np.asarray(images) if isinstance(images, list) else images
 
 
 def given(**conditions: Any) -> dict[str, Any]:

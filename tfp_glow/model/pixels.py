@@ -33,6 +33,8 @@ class Pixels:
   array([ 0.5, 31.5], dtype=float32)
   >>> pixels.quantise(pixels.middle(images)).numpy().ravel()
   array([  0, 248], dtype=uint8)
+  >>> pixels.quantise(pixels.middle(images) * np.nan).numpy().ravel()
+  array([255, 255], dtype=uint8)
   """
 
   image_dtype = tf.uint8
@@ -99,12 +101,38 @@ class Pixels:
     return self.dequantise(images, .5)
 
   def quantise(self, dequantised) -> tf.Tensor:
-    """Images of dequantised values; those beyond the last bin are white."""
+    """Images of dequantised values; those beyond the last bin are white.
+
+    An image with a value that is not finite is one of `broken_image`.
+    """
     # As in Glow's program: 5 bits of white are 248, and what is beyond is 255.
     values = tf.floor(dequantised) * self.bin_width
-    return tf.cast(
+    images = tf.cast(
         tf.clip_by_value(values, 0., float(self.image_dtype.max)),
         self.image_dtype)
+    return tf.where(
+        self.are_finite(dequantised)[..., None, None, None], images,
+        self.broken_image())
+
+  def are_finite(self, dequantised) -> tf.Tensor:
+    """Whether all values of each image are finite, `[...]`."""
+    return tf.reduce_all(tf.math.is_finite(dequantised), axis=[-3, -2, -1])
+
+  def broken_image(self) -> np.ndarray:
+    """An image that no one takes for a picture: a checker of 2x2 squares.
+
+    They are black and magenta, or black and white where there are not three
+    channels.
+    """
+    height, width, channels = self.image_shape
+    rows, columns = np.indices((height, width)) // 2
+    bright = (rows + columns) % 2 == 0
+    image = np.zeros(
+        self.image_shape, self.image_dtype.as_numpy_dtype)
+    image[bright] = self.image_dtype.max
+    if channels == 3:
+      image[..., 1] = 0
+    return image
 
   def bits_per_dim(self, log_prob) -> tf.Tensor:
     """`-log_prob / (H W C log 2)`, of log-densities in nats."""

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 
 from absl import logging
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow.serving import extras
@@ -13,7 +14,7 @@ from tfp_glow.serving import signatures as signatures_lib
 from tfp_glow.serving import versions
 
 
-def export_saved_model(model, directory, directions=None):
+def export_saved_model(model, directory, directions=None, examples=None):
   """Writes a model for TensorFlow Serving, under the next version number.
 
   Signatures, batch-major, every row independent of the others:
@@ -23,19 +24,32 @@ def export_saved_model(model, directory, directions=None):
   encode                      images -> latents [N, D]
   decode                      latents -> images
   sample                      seed int32 [N, 2], temperature [N] -> images
+  sample_levels               seed, temperatures [N, L] -> images
+  resample_levels             images, levels bool [N, L], seed,
+                              temperature [N] -> images
   interpolate                 images_a, images_b, weight [N] -> images
+  interpolate_spherical       images_a, images_b, weight [N] -> images
   manipulate                  images, attribute int32 [N], strength [N]
                               -> images     (where `directions` are given)
+  manipulate_all              images, strengths [N, A] -> images    (likewise)
+  examples                    index int32 [N] -> images, and label [N] of a
+                              class-conditional model
+                              (where `examples` are given)
   describe                    row int32 [N], any numbers -> attributes [N, A],
                               image_shape [N, 3], num_bits [N],
                               latent_shapes [N, L, 3], num_classes [N],
+                              num_examples [N],
                               tfp_glow_version [N], tensorflow_version [N]
   ```
 
-  Images are uint8 `[N, H, W, C]`. A class-conditional model's signatures, less
+  Images are uint8 `[N, H, W, C]`. Beside images that are computed there is
+  `finite` bool `[N]`: false where the flow gave a value that is not finite.
+  Such a row is a checker of magenta (or white) and black, which no one takes
+  for a picture; a lower temperature helps. `sample` draws from the model's base
+  distribution. A class-conditional model's signatures, less `examples` and
   `describe`, also take `label` int32 `[N]`. Everything is computed in the
-  precision of the weights. What is out of range, not finite or of another
-  shape is refused with `InvalidArgumentError`.
+  precision of the weights. What is out of range, not finite or of another shape
+  is refused with `InvalidArgumentError`.
 
   The version appears whole or not at all. Beside the SavedModel there are
   `assets/attributes.txt`, the names of the directions, one a line, and in
@@ -47,22 +61,64 @@ def export_saved_model(model, directory, directions=None):
     directory: Path of the folder of all versions.
     directions: `dict` from attribute names to directions `[D]`, numbered in
       their order. Default value: `None`.
+    examples: uint8 images `[E, H, W, C]` to go with the model, held-out ones,
+      say; of a class-conditional model `(images, labels)`, labels integers
+      `[E]`. Anyone who has the export can read them. Default value: `None`.
 
   Returns:
     path: Python `str`, `directory/<version>`.
 
   Raises:
     ValueError: If the model has a condition that signatures do not carry, or
-      a direction has another size or is not finite, or its name has two lines.
+      a direction has another size or is not finite, or its name has two lines,
+      or examples are no images of the model, or their labels no classes.
   """
-  directions = dict(directions or {})
+  write = _writer(model, dict(directions or {}), examples,
+                  pathlib.Path(directory).name)
+  return versions.publish(directory, write)
+
+
+def write_saved_model(model, path):
+  """Writes a SavedModel into a folder of its own, without version numbers.
+
+  Args:
+    model: `FlowModel` without conditions other than classes.
+    path: The folder; a SavedModel that is there is replaced.
+
+  Returns:
+    names: List of the names of its signatures.
+
+  Raises:
+    ValueError: If the folder has other files, or the model cannot be served;
+      see `export_saved_model`.
+  """
+  path = pathlib.Path(path)
+  write = _writer(model, {}, None, path.name)
+  if path.exists() and any(path.iterdir()) and (
+      not (path / 'saved_model.pb').exists()):
+    raise ValueError(
+        f'{path} has files that are no SavedModel: name another folder.')
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+    new = pathlib.Path(scratch) / 'new'
+    new.mkdir()
+    names = write(new)
+    if path.exists():
+      path.rename(pathlib.Path(scratch) / 'old')
+    new.rename(path)
+  return names
+
+
+def _writer(model, directions, examples, name):
+  """A function that writes a SavedModel and its extras into a folder."""
   surplus = sorted(model.condition_names - {'label'})
   if surplus:
     raise ValueError(
         f'`model` is conditioned by `{surplus[0]}`, which no signature '
         'carries: only classes can be served.')
   _check_directions(model, directions)
-  signatures = signatures_lib.Signatures(model, directions)
+  signatures = signatures_lib.Signatures(
+      model, directions, _checked_examples(model, examples))
   module = tf.Module()
 
   def write(path):
@@ -77,11 +133,12 @@ def export_saved_model(model, directory, directions=None):
         module.attributes = tf.saved_model.Asset(os.fspath(names))
       with _without_renaming_messages():
         tf.saved_model.save(
-            module, path, functions,
+            module, os.fspath(path), functions,
             tf.saved_model.SaveOptions(experimental_custom_gradients=False))
-    extras.write(path, signatures, pathlib.Path(directory).name)
+    extras.write(path, signatures, name)
+    return list(functions)
 
-  return versions.publish(directory, write)
+  return write
 
 
 def _check_directions(model, directions):
@@ -97,6 +154,36 @@ def _check_directions(model, directions):
         tf.cast(direction, model.compute_dtype))):
       raise ValueError(
           f'`directions[{name!r}]` has values that are not finite.')
+
+
+def _checked_examples(model, examples):
+  """`dict` of arrays, by the names of their outputs."""
+  if examples is None:
+    return {}
+  images, labels = examples if isinstance(examples, tuple) else (
+      examples, None)
+  images = np.asarray(images)
+  if (images.dtype != np.uint8 or images.shape[1:] != model.image_shape
+      or not len(images)):
+    raise ValueError(
+        f'`examples` has images of {images.dtype} {list(images.shape)}, but '
+        f'uint8 [E, {", ".join(map(str, model.image_shape))}] is needed, at '
+        'least one.')
+  if 'label' not in model.condition_names:
+    if labels is not None:
+      raise ValueError(
+          '`examples` has labels, but `model` is not class-conditional.')
+    return {'images': images}
+  labels = np.asarray(labels)
+  if (not np.issubdtype(labels.dtype, np.integer)
+      or labels.shape != images.shape[:1] or labels.min() < 0
+      or labels.max() >= model.flow.num_classes):
+    raise ValueError(
+        '`examples` must be `(images, labels)`, since `model` is '
+        f'class-conditional: integers [{len(images)}] in '
+        f'0 .. {model.flow.num_classes - 1} are needed as labels, got '
+        f'{labels.dtype} {list(labels.shape)}.')
+  return {'images': images, 'label': labels.astype(np.int32)}
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 import collections.abc
 import dataclasses
+import math
 
 import tensorflow as tf
 
 from tfp_glow import execution
+from tfp_glow import latent
 from tfp_glow import version
 from tfp_glow.model import base as base_lib
 
@@ -15,10 +17,18 @@ INPUTS = {
     'encode': ['images'],
     'decode': ['latents'],
     'sample': ['seed', 'temperature'],
+    'sample_levels': ['seed', 'temperatures'],
+    'resample_levels': ['images', 'levels', 'seed', 'temperature'],
     'interpolate': ['images_a', 'images_b', 'weight'],
+    'interpolate_spherical': ['images_a', 'images_b', 'weight'],
     'manipulate': ['images', 'attribute', 'strength'],
+    'manipulate_all': ['images', 'strengths'],
+    'examples': ['index'],
     'describe': ['row'],
 }
+# What takes no `label`, and what is there only with directions or examples.
+_WITHOUT_LABEL = ('examples', 'describe')
+_OF_DIRECTIONS = ('manipulate', 'manipulate_all')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +53,23 @@ class Signatures:
   these have been checked.
   """
 
-  def __init__(self, model, directions):
+  def __init__(self, model, directions, examples=None):
     """Makes the functions; `concrete_functions` traces them.
 
     Args:
       model: `FlowModel`, without conditions other than classes.
       directions: `dict` from attribute names to directions `[D]`.
+      examples: `dict` of `images` uint8 `[E, H, W, C]` and, of a
+        class-conditional model, `label` int32 `[E]`. Default value: `None`.
     """
     self._model = model
+    # Asked here, since in a graph it is not known whether a mean is finite.
+    self._has_mean = base_lib.mean(model.base) is not None
+    self._latent_shapes = getattr(
+        model.flow, 'latent_shapes', [(model.num_dims,)])
+    self._examples = {
+        name: tf.Variable(value, trainable=False, name=f'example_{name}')
+        for name, value in (examples or {}).items()}
     self._attributes = list(directions)
     self._prepared = execution.PreparedWeights()
     self._directions = None
@@ -75,13 +94,15 @@ class Signatures:
   @property
   def names(self):
     """The signatures that this model has, less `serving_default`."""
-    return [name for name in INPUTS
-            if name != 'manipulate' or self._directions is not None]
+    return [
+        name for name in INPUTS
+        if (name not in _OF_DIRECTIONS or self._directions is not None)
+        and (name != 'examples' or self._examples)]
 
   def input_specs(self, name):
     """`dict` of the `tf.TensorSpec` of a signature's inputs."""
     inputs = list(INPUTS[name])
-    if self._num_classes is not None and name != 'describe':
+    if self._num_classes is not None and name not in _WITHOUT_LABEL:
       inputs.append('label')
     return {i: self._inputs[i].spec(i) for i in inputs}
 
@@ -111,24 +132,34 @@ class Signatures:
   def decode(self, latents, **label):
     """Images of latents."""
     dequantised = self._forward(latents, *label.values())
-    return {'images': self._model.pixels.quantise(dequantised)}
+    return {
+        'images': self._model.pixels.quantise(dequantised),
+        'finite': tf.reduce_all(
+            tf.math.is_finite(dequantised), axis=[1, 2, 3])}
 
   def sample(self, seed, temperature, **label):
     """New images, each row from its own seed, whatever it is batched with."""
-    base = self._model.base
-    latents = tf.map_fn(
-        lambda s: base.sample(seed=s), seed,
-        fn_output_signature=tf.TensorSpec(
-            [self._model.num_dims], temperature.dtype))
-    if base_lib.mean(base) is not None:
-      latents = base_lib.tempered(base, latents, temperature[:, None])
-    return self._decode_finite(latents, label)
+    return self._decode_finite(self._drawn(seed, temperature[:, None]), label)
+
+  def sample_levels(self, seed, temperatures, **label):
+    """New images with a temperature for each level."""
+    return self._decode_finite(
+        self._drawn(seed, self._for_each_value(temperatures)), label)
+
+  def resample_levels(self, images, levels, seed, temperature, **label):
+    """Images with the latents of some levels drawn anew."""
+    latents = self.encode(images, **label)['latents']
+    return self._decode_finite(tf.where(
+        self._for_each_value(levels),
+        self._drawn(seed, temperature[:, None]), latents), label)
 
   def interpolate(self, images_a, images_b, weight, **label):
     """Images on the straight lines between latents; at 0 they are the first."""
-    a = self.encode(images_a, **label)['latents']
-    b = self.encode(images_b, **label)['latents']
-    return self._decode_finite(a + weight[:, None] * (b - a), label)
+    return self._between(latent.linear, images_a, images_b, weight, label)
+
+  def interpolate_spherical(self, images_a, images_b, weight, **label):
+    """Images on the arcs between latents; at 0 they are the first."""
+    return self._between(latent.spherical, images_a, images_b, weight, label)
 
   def manipulate(self, images, attribute, strength, **label):
     """Images moved along directions, named by their numbers."""
@@ -136,6 +167,17 @@ class Signatures:
     directions = tf.gather(self._directions, attribute)
     return self._decode_finite(
         latents + strength[:, None] * directions, label)
+
+  def manipulate_all(self, images, strengths, **label):
+    """Images moved along all directions at once."""
+    latents = self.encode(images, **label)['latents']
+    return self._decode_finite(
+        latents + tf.linalg.matmul(strengths, self._directions), label)
+
+  def examples(self, index):
+    """Images that came with the model, by their numbers."""
+    return {name: tf.gather(value, index)
+            for name, value in self._examples.items()}
 
   def describe(self, row):
     """What a client may want to know, the same in every row.
@@ -146,9 +188,9 @@ class Signatures:
         'attributes': tf.constant(self._attributes, tf.string),
         'image_shape': tf.constant(self._model.image_shape),
         'num_bits': tf.constant(self._model.num_bits),
-        'latent_shapes': tf.constant(getattr(
-            self._model.flow, 'latent_shapes', [(self._model.num_dims,)])),
+        'latent_shapes': tf.constant(self._latent_shapes),
         'num_classes': tf.constant(self._num_classes or 0),
+        'num_examples': tf.constant(self._num_examples),
         'tfp_glow_version': tf.constant(version.__version__),
         'tensorflow_version': tf.constant(tf.__version__),
     }
@@ -167,6 +209,31 @@ class Signatures:
         prepared=self._prepared,
         conditions={'label': label[0]} if label else {})
 
+  @property
+  def _num_examples(self):
+    return self._examples['images'].shape[0] if self._examples else 0
+
+  def _drawn(self, seed, temperature):
+    """Samples of the base, `[N, D]`, each row from its own seed."""
+    base = self._model.base
+    latents = tf.map_fn(
+        lambda s: base.sample(seed=s), seed,
+        fn_output_signature=tf.TensorSpec(
+            [self._model.num_dims], temperature.dtype))
+    if not self._has_mean:
+      return latents
+    return base_lib.tempered(base, latents, temperature)
+
+  def _for_each_value(self, by_level):
+    """`[N, D]` of what is given for each level, `[N, L]`."""
+    return tf.repeat(
+        by_level, [math.prod(shape) for shape in self._latent_shapes], axis=1)
+
+  def _between(self, between, images_a, images_b, weight, label):
+    a = self.encode(images_a, **label)['latents']
+    b = self.encode(images_b, **label)['latents']
+    return self._decode_finite(between(a, b, weight[:, None]), label)
+
   def _decode_finite(self, latents, label):
     # Finite inputs can still be large enough to overflow.
     finite = self._inputs['latents']
@@ -176,8 +243,10 @@ class Signatures:
 
   def _all_inputs(self, dtype):
     """Every input that a signature may take, by name."""
-    image = _Input(self._model.image_shape, tf.uint8)
+    image = _Input(self._model.image_shape, self._model.pixels.image_dtype)
     number = _Input((), dtype, tf.math.is_finite, 'finite')
+    temperature = _Input((), dtype, *_temperatures(self._has_mean))
+    num_levels = len(self._latent_shapes)
     inputs = {
         'images': image,
         'images_a': image,
@@ -185,11 +254,15 @@ class Signatures:
         'latents': _Input(
             (self._model.num_dims,), dtype, tf.math.is_finite, 'finite'),
         'seed': _Input((2,), tf.int32),
-        'temperature': _Input(
-            (), dtype, *_temperatures(self._model.base)),
+        'temperature': temperature,
+        'temperatures': dataclasses.replace(temperature, shape=(num_levels,)),
+        'levels': _Input((num_levels,), tf.bool),
         'weight': number,
         'strength': number,
+        'strengths': dataclasses.replace(
+            number, shape=(len(self._attributes),)),
         'attribute': _number_below(len(self._attributes)),
+        'index': _number_below(self._num_examples),
         'row': _Input((), tf.int32),
     }
     if self._num_classes is not None:
@@ -215,9 +288,9 @@ class Signatures:
     return function.get_concrete_function(**specs)
 
 
-def _temperatures(base):
+def _temperatures(has_mean):
   """Temperatures that are good, and what they need to be."""
-  if base_lib.mean(base) is None:
+  if not has_mean:
     return lambda t: t == 1., '1: the base distribution has no mean'
   return (lambda t: tf.math.is_finite(t) & (t >= 0.),
           'finite and not negative')

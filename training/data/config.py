@@ -21,6 +21,8 @@ def get_config():
         By default `'train'`, or the first 90 % of the only split.
       eval_split: What is evaluated on. By default `'test'`, or else
         `'validation'`, or the last 10 % of the only split.
+      bits: How many bits values fill, where they have room for more: `12` of
+        files of 16 bits. They are brought to the top. `None` takes all.
       channels: `1` makes images grey, `3` makes grey ones RGB; `None` leaves
         them as they are.
       crop: What is cut out before resizing: a size, from the centre; or
@@ -47,6 +49,7 @@ def get_config():
       'name': 'digits',
       'train_split': config_dict.placeholder(str),
       'eval_split': config_dict.placeholder(str),
+      'bits': config_dict.placeholder(int),
       'channels': config_dict.placeholder(int),
       'crop': config_dict.placeholder(object),
       'shorter_side': config_dict.placeholder(int),

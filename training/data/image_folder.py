@@ -1,40 +1,35 @@
 """Images in a folder, with sub-folders for classes and splits, or flat."""
 
-import collections
 import hashlib
-import math
+import io
 import os
 import pathlib
-import struct
-import zlib
 
 import numpy as np
+from PIL import ExifTags
 from PIL import Image
 from PIL import ImageOps
 import tensorflow as tf
 
+from training.data import layout
+from training.data import reading as reading_lib
 from training.data import source
-
-_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif',
-            '.tiff', '.webp')
 
 # How many files one call of Python reads: calls wait for each other.
 _CHUNK = 16
-
-# What Pillow raises on damaged files.
-_DAMAGE = (EOFError, OSError, SyntaxError, ValueError, struct.error, zlib.error,
-           Image.DecompressionBombError)
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
 
 
 class ImageFolder(source.Source):
   """The images in a folder.
 
-  Where it has a folder called `train`, each of its folders is a split.
-  Otherwise a tenth of the images is held out as `test`: those whose names come
-  first by a hash, so that they stay held out when others are added.
+  Folders at the top are splits where they are called so: see
+  `layout.splits`. Where none is to be evaluated on, a tenth of each class is
+  held out as `test`: those images whose names come first by a hash, so that
+  they stay held out when others are added.
 
   In a split, images are in one folder for each class, or directly in it and
-  then have no labels. Deeper folders make no difference.
+  then have no labels. Deeper folders make no difference. Links are followed.
   """
 
   def __init__(self, path):
@@ -45,24 +40,29 @@ class ImageFolder(source.Source):
           f'`name` is {self.name!r}, but there is no such folder. Put the '
           'images there, in one sub-folder for each class, or all together '
           'where there are no classes.')
-    names, ignored = _list(root)
-    source.log_skipped(self.name, ignored)
+    names, ignored = layout.list_images(root)
+    splits = layout.splits(names)
+    if splits is not None:
+      ignored += [f'{parts[0]}: beside the splits {", ".join(splits)}'
+                  for parts in names if len(parts) == 1]
+      names = [parts for split in splits.values() for parts in split]
     if not names:
       raise ValueError(
           f'`name` is {self.name!r}, but no image is there: no file has the '
-          f'suffix {", ".join(_SUFFIXES)}.')
+          f'suffix {", ".join(layout.SUFFIXES)}, and can be found.'
+          f'{reading_lib.listed(ignored)}')
+    reading_lib.log_skipped(self.name, ignored)
     self._root = root
-    if any(parts[0] == 'train' for parts in names if len(parts) > 1):
-      self._splits = collections.defaultdict(list)
-      for parts in names:
-        if len(parts) > 1:
-          self._splits[parts[0]].append(parts)
-      depth = 1
-    else:
-      self._splits = _hold_out(names)
-      depth = 0
-    self.class_names = self._class_names(depth)
-    self._class_depth = depth
+    self._class_depth = depth = 0 if splits is None else 1
+    misplaced = layout.misplaced_splits(names, depth)
+    if misplaced:
+      raise ValueError(
+          f'`name` is {self.name!r}, where {misplaced[0]} has folders called '
+          'as those of splits are. They must come first: the folder that has '
+          'them is what to name, and folders of classes are in them.')
+    self.class_names = self._class_names(names)
+    self._splits = self._with_held_out({'train': names} if splits is None else
+                                       splits)
 
   @property
   def splits(self):
@@ -75,7 +75,7 @@ class ImageFolder(source.Source):
       digest.update(repr((parts, stat.st_size, stat.st_mtime_ns)).encode())
     return [str(self._root.resolve()), self.class_names, digest.hexdigest()]
 
-  def examples(self, rows, skipped):
+  def examples(self, rows, reading):
     names = self._names(rows)
     labels = np.zeros(len(names), np.int32)
     if self.class_names:
@@ -83,7 +83,7 @@ class ImageFolder(source.Source):
                          for parts in names], np.int32)
 
     def decode(paths):
-      images = [self._decode(os.fsdecode(path), skipped) for path in paths]
+      images = [self._decode(os.fsdecode(path), reading) for path in paths]
       shapes = np.array([image.shape for image in images], np.int64)
       return np.concatenate([image.ravel() for image in images]), shapes
 
@@ -105,19 +105,32 @@ class ImageFolder(source.Source):
     return examples.filter(
         lambda pixels, *_: tf.size(pixels) > 0).map(image_and_label)
 
-  def _decode(self, path, skipped):
+  def _decode(self, path, reading):
     try:
-      return _decode(self._root / path)
-    except _DAMAGE as error:
-      skipped.append(f'{path}: {error}')
+      return _decode(self._root / path, reading)
+    except Exception as error:  # Pillow raises anything on damaged files
+      reading.skipped.append(f'{path}: {error}')
       return np.empty([0, 0, 3], np.uint8)
 
   def _names(self, rows):
     return [parts for part in rows
             for parts in self._splits[part.split][part.start:part.stop]]
 
-  def _class_names(self, depth):
-    names = [parts for split in self._splits.values() for parts in split]
+  def _with_held_out(self, splits):
+    """The splits, with a tenth held out where there is none to evaluate on."""
+    roles = {layout.role(split): split for split in reversed(splits)}
+    if 'train' not in roles or {'test', 'validation'} & set(roles):
+      return splits
+    depth = self._class_depth if self.class_names else None
+    held_out = layout.hold_out(
+        splits[roles['train']],
+        lambda parts: None if depth is None else parts[depth])
+    self.is_held_out = True
+    return {**splits, roles['train']: held_out['train'],
+            'test': held_out['test']}
+
+  def _class_names(self, names):
+    depth = self._class_depth
     labelled = [len(parts) > depth + 1 for parts in names]
     if not any(labelled):
       return None
@@ -130,46 +143,66 @@ class ImageFolder(source.Source):
     return sorted({parts[depth] for parts in names})
 
 
-def _list(root):
-  """The images' paths as tuples of names, sorted, and what else is there."""
-  names, ignored = [], []
-  for folder, folders, files in os.walk(root):
-    inside = pathlib.Path(folder).relative_to(root).parts
-    for hidden in [name for name in folders if name.startswith('.')]:
-      folders.remove(hidden)
-      ignored.append(f'{os.path.join(*inside, hidden)}: hidden')
-    for file in files:
-      if file.startswith('.'):
-        ignored.append(f'{os.path.join(*inside, file)}: hidden')
-      elif not file.lower().endswith(_SUFFIXES):
-        ignored.append(
-            f'{os.path.join(*inside, file)}: no image by its suffix')
-      else:
-        names.append((*inside, file))
-  return sorted(names), ignored
-
-
-def _hold_out(names):
-  def by_hash(parts):
-    return hashlib.sha256(os.fsencode(os.path.join(*parts))).digest()
-
-  held_out = set(sorted(names, key=by_hash)[:math.ceil(len(names) / 10)])
-  return {'train': [parts for parts in names if parts not in held_out],
-          'test': sorted(held_out)}
-
-
-def _decode(path):
+def _decode(path, reading=None):
   """Reads an image, the right way up, as uint8 RGB."""
-  with Image.open(path) as image:
-    # Pillow would clip these at 255, not scale them. Older versions of it give
-    # PNGs of 16 bits the mode of 32.
-    is_16_bit = image.mode.startswith('I;16') or (
-        image.mode == 'I' and image.format == 'PNG')
-    if image.mode in ('I', 'F') and not is_16_bit:
+  reading = reading or reading_lib.Reading()
+  # Of a path, Pillow may map pixels into memory, which turns them wrongly.
+  content = path.read_bytes()
+  with Image.open(io.BytesIO(content)) as image:
+    bits = _bits(image, content)
+    if image.mode in ('I', 'F') or image.mode.startswith('I;16'):
+      values = _grey(image, bits, reading)
+    elif bits == 16 and image.format == 'PNG':
+      values = _deep_colours(image, content)
+    else:
+      values = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+      if bits == 16:
+        reading.see_upper_bytes(values, path.name)
+        return values
+  values = reading.to_8_bits(values, path.name)
+  return values if values.ndim == 3 else np.repeat(values[..., None], 3, -1)
+
+
+def _bits(image, content):
+  """How many bits a value of the file has."""
+  if image.format == 'PNG':
+    return content[24]
+  if image.format == 'TIFF':
+    return image.tag_v2.get(_BITS_PER_SAMPLE, (1,))[0]
+  if image.format == 'PPM' and image.mode == 'I':
+    _, *largest = np.atleast_1d(image.tile[0].args)
+    return int(largest[0]).bit_length() if largest else 16
+  return 8
+
+
+def _grey(image, bits, reading):
+  """Grey values of more than 8 bits; Pillow would clip them at 255."""
+  mode, kind = image.mode, image.format
+  values = np.asarray(ImageOps.exif_transpose(image))
+  if kind == 'TIFF' and mode in ('I', 'F'):  # or of 16 bits with a sign
+    if mode == 'F' or not reading.knows_bits:
       raise ValueError(
-          f'pixels of 32 bits ({image.mode!r}), whose range is not known')
-    image = ImageOps.exif_transpose(image)
-    if is_16_bit:
-      grey = (np.asarray(image) >> 8).astype(np.uint8)
-      return np.repeat(grey[..., None], 3, axis=-1)
-    return np.asarray(image.convert('RGB'))
+          f'pixels of 32 bits ({mode!r}), whose range is not known')
+    if values.min() < 0:
+      raise ValueError(f'the value {values.min()}, which is negative')
+    return values
+  values = values.astype(np.uint16)
+  if bits == 16:
+    return values
+  # The file states its range, to which Pillow scales PGM, but not TIFF.
+  return (values >> (8 if kind == 'PPM' else bits - 8)).astype(np.uint8)
+
+
+def _deep_colours(image, content):
+  """The values of a PNG of 16 bits each, of which Pillow reads the upper 8."""
+  image.load()
+  values = tf.io.decode_png(content, dtype=tf.uint16).numpy()
+  orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+  if orientation in (5, 6, 7, 8):
+    values = values.swapaxes(0, 1)
+  if orientation in (3, 4, 7, 8):
+    values = values[::-1]
+  if orientation in (2, 3, 6, 7):
+    values = values[:, ::-1]
+  colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
+  return np.broadcast_to(colours, (*colours.shape[:2], 3))

@@ -1,8 +1,7 @@
 """Images in a NumPy file."""
 
+import math
 import pathlib
-import zipfile
-import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +10,9 @@ from training.data import source
 
 # How many images one call of Python reads.
 _CHUNK = 256
+
+# How many classes may be more than there are images.
+_FEW_CLASSES = 1000
 
 # The names of images and labels, by split.
 _LAYOUTS = (
@@ -23,21 +25,32 @@ _LAYOUTS = (
 class Npz(source.Source):
   """The arrays of one `.npz` file.
 
-  Images are uint8 `[N, H, W, C]`, or `[N, H, W]` of grey ones, and are called
-  `train` and `test`, or, as in Keras's own files, `x_train` and `x_test`, or
-  `images` where nothing is held out. Labels, integers `[N]`, are
-  `train_labels` and `test_labels`, `y_train` and `y_test`, or `labels`; they
-  may be absent.
+  Images are uint8 or uint16 `[N, H, W, C]`, or `[N, H, W]` of grey ones, and
+  are called `train` and `test`, or, as in Keras's own files, `x_train` and
+  `x_test`, or `images`. Where there are none to evaluate on, a tenth of each
+  class is drawn from the others and held out as `test`. Labels, integers `[N]`,
+  are `train_labels` and `test_labels`, `y_train` and `y_test`, or `labels`;
+  they may be absent.
   """
 
   def __init__(self, path):
     super().__init__(f'npz:{path}')
     self._path = pathlib.Path(path).expanduser()
     self._arrays = _load(self._path)
+    if list(self._arrays) == ['train']:
+      self._arrays = _hold_out(*self._arrays['train'])
+      self.is_held_out = True
     labels = [labels for _, labels in self._arrays.values()
               if labels is not None]
     if labels:
-      num_classes = 1 + max(int(array.max(initial=-1)) for array in labels)
+      num_classes = 1 + max(
+          (int(array.max()) for array in labels if array.size), default=0)
+      num_images = sum(len(array) for array in labels)
+      if num_classes > max(_FEW_CLASSES, num_images):
+        raise ValueError(
+            f'{self._path} has the label {num_classes - 1:,} and '
+            f'{num_images:,} images: labels must number the classes, from 0. '
+            '`numpy.unique(labels, return_inverse=True)[1]` does so.')
       self.class_names = [str(label) for label in range(num_classes)]
 
   @property
@@ -48,8 +61,7 @@ class Npz(source.Source):
     stat = self._path.stat()
     return [str(self._path.resolve()), stat.st_size, stat.st_mtime_ns]
 
-  def examples(self, rows, skipped):
-    del skipped  # nothing is
+  def examples(self, rows, reading):
     images = np.concatenate([
         self._arrays[part.split][0][part.start:part.stop] for part in rows])
     labels = np.zeros(len(images), np.int32)
@@ -58,7 +70,8 @@ class Npz(source.Source):
           self._arrays[part.split][1][part.start:part.stop] for part in rows])
     def load(rows):
       images_and_labels = tf.numpy_function(
-          lambda rows: (images[rows], labels[rows]), [rows],
+          lambda rows: (reading.to_8_bits(images[rows], str(self._path)),
+                        labels[rows].astype(np.int32)), [rows],
           (tf.uint8, tf.int32), stateful=False)
       return [tf.ensure_shape(array, [None, *shape]) for array, shape in zip(
           images_and_labels, (images.shape[1:], ()))]
@@ -72,12 +85,16 @@ def _load(path):
   if not path.is_file():
     raise FileNotFoundError(f'`name` is npz:{path}, but there is no such file.')
   try:
-    with np.load(path) as file:
-      arrays = dict(file)
-  except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    file = np.load(path)
+    arrays = None if isinstance(file, np.ndarray) else dict(file)
+  except Exception as error:  # NumPy raises anything on damaged files
     raise ValueError(
         f'{path} cannot be read: {error}. It must be a file of plain arrays '
         'that `numpy.savez` wrote.') from error
+  if arrays is None:
+    raise ValueError(
+        f'{path} has one array without a name. It must be a file that '
+        '`numpy.savez` wrote: numpy.savez(PATH, images=...).')
   for layout in _LAYOUTS:
     found = {split: names for split, names in layout.items()
              if names[0] in arrays}
@@ -98,10 +115,10 @@ def _load(path):
 
 def _checked(path, arrays, name, label_name):
   images = arrays[name]
-  if images.dtype != np.uint8:
+  if images.dtype not in (np.uint8, np.uint16):
     raise ValueError(
         f'`{name}` of {path} is {images.dtype}; it must be uint8, from 0 to '
-        '255.')
+        '255, or uint16.')
   if images.ndim == 3:
     images = images[..., None]
   if images.ndim != 4 or images.shape[-1] not in (1, 3):
@@ -122,4 +139,17 @@ def _checked(path, arrays, name, label_name):
     raise ValueError(
         f'`{label_name}` of {path} has the label {labels.min()}; labels start '
         'at 0.')
-  return images, labels.astype(np.int32)
+  return images, labels
+
+
+def _hold_out(images, labels):
+  """Draws a tenth of each class, or of all where there are no labels."""
+  order = np.random.default_rng(0).permutation(len(images))
+  classes = np.zeros(len(images), np.int64) if labels is None else labels
+  held_out = np.zeros(len(images), bool)
+  for label in np.unique(classes):
+    members = order[classes[order] == label]
+    if len(members) > 1:
+      held_out[members[:math.ceil(len(members) / 10)]] = True
+  return {split: (images[rows], None if labels is None else labels[rows])
+          for split, rows in (('train', ~held_out), ('test', held_out))}

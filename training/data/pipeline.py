@@ -1,16 +1,21 @@
 """Batches of prepared images."""
 
+from absl import logging
 import ml_collections
 import numpy as np
 import tensorflow as tf
 
 from training.data import augmentation
+from training.data import layout
 from training.data import preparation
+from training.data import reading as reading_lib
 from training.data import source as source_lib
 from training.data import sources
 from training.data import store as store_lib
 
 _EVALUATION_SEED = 0
+# How many classes are listed.
+_NUM_LISTED = 20
 
 
 class Data:
@@ -24,10 +29,12 @@ class Data:
     train_split: Python `str`, what is trained on, in TFDS's syntax.
     num_train: Python `int`, how many images there are to train on.
     num_eval: Python `int`, how many there are to evaluate on.
+    description: Python `str`, sentences: which images these are, and what was
+      guessed about them.
   """
 
   def __init__(self, config, source, train, evaluation, train_split,
-               eval_rows):
+               eval_rows, description=''):
     self._config = ml_collections.FrozenConfigDict(config)
     self._source = source
     self._train = train
@@ -43,6 +50,7 @@ class Data:
     if config.crop == 'random':
       size = preparation.pair(config.image_size)
     self.image_shape = (*size, channels)
+    self.description = description
 
   def train_batches(self, batch_size, seed, start_step=0):
     """An endless stream of batches to train on.
@@ -209,7 +217,68 @@ def open(config, download=False):
     parts.append(source_lib.select(source, argument, splits[-1]))
     stores.append(store_lib.open_store(source, argument, parts[-1], config))
   store_lib.check_shapes(source, config, [store.shapes[0] for store in stores])
-  return Data(config, source, *stores, splits[0], parts[1])
+  reading = reading_lib.Reading(config.bits)
+  for store in stores:
+    reading.add(store.reading)
+  reading.warn(source.name)
+  left_out = {name: size for name, size in source.splits.items()
+              if name not in {part.split for rows in parts for part in rows}}
+  _warn_of_guesses(source, stores, left_out)
+  return Data(config, source, *stores, splits[0], parts[1],
+              _description(source, stores, splits, left_out, reading))
+
+
+def _warn_of_guesses(source, stores, left_out):
+  """Says what is likely to be a mistake."""
+  if any(layout.role(name) is None for name in left_out):
+    logging.warning(
+        '%s: left out are the splits %s. `train_split` and `eval_split` choose '
+        'others.', source.name, _sizes(left_out))
+  if source.class_names:
+    train, evaluation = (
+        np.bincount(store.labels, minlength=len(source.class_names))
+        for store in stores)
+    unseen = [name for name, *counts in zip(
+        source.class_names, train, evaluation) if counts[0] == 0 < counts[1]]
+    if unseen:
+      logging.warning(
+          '%s: there are images to evaluate on, but none to train on, of %s.',
+          source.name, _listed(unseen))
+
+
+def _description(source, stores, splits, left_out, reading):
+  """What is known, and guessed, of some images."""
+  train, evaluation = stores
+  sentences = [
+      f'{source.name}: {len(train):,} images to train on ({splits[0]}), '
+      f'{len(evaluation):,} to evaluate on ({splits[1]}'
+      + (f', a tenth{" of each class" if source.class_names else ""}, held out'
+         if source.is_held_out and splits[1] == 'test' else '') + ').']
+  if left_out:
+    sentences.append(f'Left out: {_sizes(left_out)}.')
+  if source.class_names:
+    names = source.class_names
+    counts = [np.bincount(store.labels, minlength=len(names))
+              for store in stores]
+    sentences.append(
+        f'{len(names):,} {"class" if len(names) == 1 else "classes"}: '
+        + _listed([f'{name} ({first:,} + {second:,})'
+                   for name, first, second in zip(names, *counts)]) + '.')
+  else:
+    sentences.append('No classes.')
+  if reading.skipped:
+    sentences.append(f'{len(reading.skipped):,} could not be read.')
+  sentences += reading.conversions()
+  return ' '.join(sentences)
+
+
+def _sizes(splits):
+  return ', '.join(f'{name} ({size:,})' for name, size in splits.items())
+
+
+def _listed(names):
+  more = ', ...' if len(names) > _NUM_LISTED else ''
+  return ', '.join(names[:_NUM_LISTED]) + more
 
 
 def _with_options(batches):

@@ -14,6 +14,8 @@ def check(config):
       together are not.
   """
   for field, is_right, needed in (
+      ('bits', config.bits is None or _is_count(config.bits)
+       and 1 <= config.bits <= 16, 'from 1 to 16, or None'),
       ('channels', config.channels in (None, 1, 3), '1, 3 or None'),
       ('crop', config.crop in (None, 'random') or _is_size(config.crop)
        or _is_box(config.crop),

@@ -3,11 +3,9 @@
 import abc
 import dataclasses
 
-from absl import logging
 import tensorflow_datasets as tfds
 
-# How many of the files that are skipped are named.
-_NUM_LISTED = 10
+from training.data import layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +25,13 @@ class Source(abc.ABC):
     class_names: List of Python `str`, or `None` where images have no labels.
     attributes: `dict` from what is known of each image (`'smile'`) to the
       names of its values (`['no', 'yes']`).
+    is_held_out: Python `bool`, whether `test` is a tenth of each class that
+      the source itself has held out.
   """
 
   class_names: list[str] | None = None
   attributes: dict[str, list[str]] = {}
+  is_held_out = False
 
   def __init__(self, name):
     self.name = name
@@ -45,13 +46,12 @@ class Source(abc.ABC):
     """What tells other content apart: something that JSON can hold."""
 
   @abc.abstractmethod
-  def examples(self, rows, skipped):
+  def examples(self, rows, reading):
     """Reads some rows.
 
     Args:
       rows: List of `Rows`.
-      skipped: List, to which what cannot be read is added, as the examples
-        are: a Python `str`, what it is and why.
+      reading: `reading.Reading`, which is told of them as they are read.
 
     Returns:
       examples: `tf.data.Dataset` of pairs: an image, uint8 `[H, W, C]`, and
@@ -109,20 +109,21 @@ def select(source, argument, split):
   return rows
 
 
-def log_skipped(name, skipped):
-  """Says what was left out, if anything was."""
-  if skipped:
-    listed = ''.join(f'\n  {one}' for one in sorted(skipped)[:_NUM_LISTED])
-    more = '' if len(skipped) <= _NUM_LISTED else '\n  ...'
-    logging.warning('%s: %d skipped:%s%s', name, len(skipped), listed, more)
-
-
 def default_splits(source):
-  """What to train on and what to evaluate on, where nobody said."""
-  names = list(source.splits)
-  held_out = next(
-      (name for name in ('test', 'validation') if name in names), None)
-  if 'train' in names and held_out:
-    return 'train', held_out
-  whole = 'train' if 'train' in names else names[0]
+  """What to train on and what to evaluate on, where nobody said.
+
+  Args:
+    source: `Source`.
+
+  Returns:
+    train_split: Python `str`, in TFDS's syntax.
+    eval_split: Python `str`.
+  """
+  roles = {}
+  for name in source.splits:
+    roles.setdefault(layout.role(name), name)
+  whole = roles.get('train', next(iter(source.splits)))
+  held_out = roles.get('test', roles.get('validation'))
+  if 'train' in roles and held_out:
+    return whole, held_out
   return f'{whole}[:90%]', f'{whole}[90%:]'

@@ -19,11 +19,12 @@ import tensorflow as tf
 import tqdm
 
 from training.data import preparation
-from training.data import source as source_lib
+from training.data import reading as reading_lib
 
 # To be raised when the same fields prepare other pixels.
-_VERSION = 1
-_FIELDS = ('channels', 'crop', 'shorter_side', 'image_size', 'antialias', 'pad')
+_VERSION = 2
+_FIELDS = ('bits', 'channels', 'crop', 'shorter_side', 'image_size',
+           'antialias', 'pad')
 _BATCH = 256
 _NUM_LISTED = 5
 _SECONDS_OF_SILENCE = 2
@@ -37,11 +38,13 @@ class Store:
     pixels: uint8 `[...]`, all images, one after the other.
     shapes: int64 `[N, 3]`.
     labels: int32 `[N]`.
+    reading: `reading.Reading`, of when they were prepared.
   """
 
   pixels: np.ndarray
   shapes: np.ndarray
   labels: np.ndarray
+  reading: reading_lib.Reading
 
   def __post_init__(self):
     sizes = self.shapes.prod(axis=1)
@@ -112,7 +115,7 @@ def open_store(source, argument, rows, config):
           f'The images of {source.name!r} are prepared in {folder.parent}; '
           '`cache_dir` puts them elsewhere.')
       raise
-  return _open(source, folder)
+  return _open(source, folder, config)
 
 
 def cache_dir(config):
@@ -133,13 +136,15 @@ def _is_whole(folder):
     return False
 
 
-def _open(source, folder):
+def _open(source, folder, config):
   with np.load(folder / 'index.npz') as index:
-    shapes, labels, skipped = (
-        index[name] for name in ('shapes', 'labels', 'skipped'))
-  source_lib.log_skipped(source.name, skipped.tolist())
+    shapes, labels = index['shapes'], index['labels']
+    reading = reading_lib.Reading(config.bits)
+    reading.skipped.extend(index['skipped'].tolist())
+    for room, value in index['largest'].tolist():
+      reading.see(room, value, source.name)
   pixels = np.memmap(folder / 'images.bin', np.uint8, 'r')
-  return Store(pixels, shapes, labels)
+  return Store(pixels, shapes, labels, reading)
 
 
 def _write(source, argument, rows, config, folder):
@@ -162,13 +167,14 @@ def _write(source, argument, rows, config, folder):
 
 def _write_images(source, argument, rows, config, path):
   """Writes the pixels, and returns the other arrays by name."""
-  skipped, shapes, labels = [], [], []
+  reading, shapes, labels = reading_lib.Reading(config.bits), [], []
+  brightest = 0
   total = sum(part.stop - part.start for part in rows)
   progress = tqdm.tqdm(
       total=total, desc=f'Preparing {source.name}', unit=' images',
       delay=_SECONDS_OF_SILENCE)
   with open(path, 'wb') as file, progress:
-    for pixels, *arrays in _batches(source.examples(rows, skipped), config):
+    for pixels, *arrays in _batches(source.examples(rows, reading), config):
       if isinstance(pixels, tf.RaggedTensor):  # not where all are alike
         pixels = pixels.flat_values
       new_shapes, new_labels, stored_shapes = (
@@ -178,13 +184,24 @@ def _write_images(source, argument, rows, config, path):
       _check_crop(source, config, stored_shapes)
       check_shapes(source, config, [shapes[0][0], *new_shapes])
       _check_labels(source, new_labels)
-      file.write(pixels.numpy())
+      reading.check()
+      pixels = pixels.numpy()
+      if not reading.largest:  # by a source whose values are of 8 bits
+        brightest = max(brightest, int(pixels.max(initial=0)))
+      file.write(pixels)
       progress.update(len(new_labels))
   if not labels:
     raise ValueError(
-        f'Of `{argument}` of {source.name!r}, no image can be read.')
-  return {'shapes': np.concatenate(shapes, dtype=np.int64),
-          'labels': np.concatenate(labels), 'skipped': np.array(skipped, str)}
+        f'Of `{argument}` of {source.name!r}, no image can be read:'
+        f'{reading_lib.listed(reading.skipped)}')
+  if not reading.largest:
+    reading.see(8, brightest, source.name)
+  return {
+      'shapes': np.concatenate(shapes, dtype=np.int64),
+      'labels': np.concatenate(labels),
+      'skipped': np.array(reading.skipped, str),
+      'largest': np.array([(room, value) for room, (value, _)
+                           in reading.largest.items()])}
 
 
 def _batches(examples, config):

@@ -46,9 +46,18 @@ class TFDS(source.Source):
     return [self._builder.info.full_name,
             hashlib.sha256(info.read_bytes()).hexdigest()]
 
-  def examples(self, rows, skipped):
-    del skipped  # nothing is
-    return self._read(rows).map(self._image_and_label, tf.data.AUTOTUNE)
+  def examples(self, rows, reading):
+    def image_and_label(example):
+      image = example[self._image][..., :3]
+      shape = image.shape
+      if image.dtype != tf.uint8 or reading.knows_bits:
+        image = tf.numpy_function(
+            lambda values: reading.to_8_bits(values, self.name), [image],
+            tf.uint8, stateful=False)
+      label = example['label'] if self.class_names else 0
+      return tf.ensure_shape(image, shape), tf.cast(label, tf.int32)
+
+    return self._read(rows).map(image_and_label, tf.data.AUTOTUNE)
 
   def attribute(self, rows, name):
     path = self._paths[name]
@@ -69,13 +78,6 @@ class TFDS(source.Source):
     return self._builder.as_dataset(
         split=split, shuffle_files=False, decoders=decoders,
         read_config=tfds.ReadConfig(try_autocache=False))
-
-  def _image_and_label(self, example):
-    image = example[self._image]
-    if image.dtype == tf.uint16:
-      image = tf.cast(tf.bitwise.right_shift(image, 8), tf.uint8)
-    label = example['label'] if self.class_names else 0
-    return image[..., :3], tf.cast(label, tf.int32)
 
 
 def open_tfds(name, data_dir, cache_dir, download):

@@ -30,3 +30,18 @@ def numbered(save_images):
   return save_images(
       train=images.astype(np.uint8), train_labels=numbers,
       test=images[:10].astype(np.uint8), test_labels=numbers[:10])
+
+
+@pytest.fixture
+def folder(tmp_path):
+  path = tmp_path / 'images'
+  path.mkdir()
+  return path
+
+
+@pytest.fixture
+def open_folder(config, folder):
+  def open_folder(**fields):
+    config.update(name=f'image_folder:{folder}', **fields)
+    return data.open(config)
+  return open_folder

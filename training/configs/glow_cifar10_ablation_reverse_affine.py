@@ -1,7 +1,0 @@
-"""Glow on CIFAR-10, reverse and affine, 32x32."""
-
-from training import config
-
-
-def get_config():
-  return config.from_preset('glow_cifar10_ablation_reverse_affine')

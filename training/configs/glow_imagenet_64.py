@@ -1,7 +1,0 @@
-"""Glow on ImageNet 64x64."""
-
-from training import config
-
-
-def get_config():
-  return config.from_preset('glow_imagenet_64')

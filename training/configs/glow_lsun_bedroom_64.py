@@ -1,7 +1,0 @@
-"""Glow on LSUN bedroom, 64x64."""
-
-from training import config
-
-
-def get_config():
-  return config.from_preset('glow_lsun_bedroom_64')

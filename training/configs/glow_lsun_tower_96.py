@@ -1,7 +1,0 @@
-"""Glow on LSUN tower, centre cropped, 96x96."""
-
-from training import config
-
-
-def get_config():
-  return config.from_preset('glow_lsun_tower_96')

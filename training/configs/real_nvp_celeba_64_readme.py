@@ -1,7 +1,0 @@
-"""RealNVP on CelebA, by the README, 64x64."""
-
-from training import config
-
-
-def get_config():
-  return config.from_preset('real_nvp_celeba_64_readme')

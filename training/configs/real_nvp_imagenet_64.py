@@ -1,7 +1,0 @@
-"""RealNVP on ImageNet 64x64."""
-
-from training import config
-
-
-def get_config():
-  return config.from_preset('real_nvp_imagenet_64')

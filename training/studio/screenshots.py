@@ -1,0 +1,105 @@
+"""Takes a picture of each tab of the page, in a wide and a narrow window.
+
+For example
+
+    python -m training.studio.screenshots --model runs/faces/export
+
+writes docs/images/studio_make.png, studio_make_narrow.png and so on. It needs
+Playwright and Chromium (`apt-get install chromium`).
+"""
+
+import argparse
+import contextlib
+import pathlib
+import shutil
+
+from training.studio import page
+from training.studio import served
+
+TABS = ('Make', 'Change', 'Mix', 'Judge')
+_WIDTHS = {'': 1280, '_narrow': 420}
+_FLAGS = ('--no-sandbox', '--disable-gpu', '--disable-background-networking')
+
+
+@contextlib.contextmanager
+def browser():
+  """Debian's Chromium, driven by Playwright.
+
+  Yields:
+    browser: Playwright's `Browser`.
+
+  Raises:
+    FileNotFoundError: If there is no Chromium.
+  """
+  # Only this module needs it, and tests do.
+  from playwright import sync_api
+  program = shutil.which('chromium')
+  if program is None:
+    raise FileNotFoundError(
+        'There is no Chromium: `apt-get install chromium` brings it.')
+  with sync_api.sync_playwright() as playwright:
+    chromium = playwright.chromium.launch(
+        executable_path=program, args=list(_FLAGS))
+    yield chromium
+    chromium.close()
+
+
+def open_page(chromium, url, width=1280):
+  """Opens the page, and waits for its first pictures.
+
+  Args:
+    chromium: What `browser` yields.
+    url: Python `str`.
+    width: Python `int`, of the window. Default value: `1280`.
+
+  Returns:
+    page: Playwright's `Page`.
+  """
+  shown = chromium.new_page(viewport={'width': width, 'height': 900})
+  shown.goto(url)
+  shown.wait_for_selector('#grid img')
+  return shown
+
+
+def open_tab(shown, name):
+  """Opens a tab of the page, of which narrow windows have some in a menu."""
+  tab = shown.get_by_role('tab', name=name, exact=True)
+  if not tab.first.is_visible():
+    shown.locator('.overflow-menu > button').first.click()
+    shown.locator('.overflow-dropdown button', has_text=name).click()
+    return
+  tab.first.click()
+
+
+def main(argv=None):
+  """Takes the pictures.
+
+  Args:
+    argv: List of arguments. Default value: `None`, those of the command line.
+  """
+  parser = argparse.ArgumentParser(
+      prog='python -m training.studio.screenshots',
+      description=__doc__.split('\n\n')[0])
+  parser.add_argument('--model', metavar='DIR', required=True,
+                      help='an export, or the folder of its versions')
+  parser.add_argument('--output', type=pathlib.Path, metavar='DIR',
+                      default=pathlib.Path('docs/images'))
+  args = parser.parse_args(argv)
+  args.output.mkdir(parents=True, exist_ok=True)
+  studio = page.Page(served.Model(args.model))
+  url = studio.launch(block=False)
+  with browser() as chromium:
+    for suffix, width in _WIDTHS.items():
+      shown = open_page(chromium, url, width)
+      for tab in TABS:
+        open_tab(shown, tab)
+        shown.wait_for_load_state('networkidle')
+        shown.wait_for_timeout(500)  # until what fades in is there
+        path = args.output / f'studio_{tab.lower()}{suffix}.png'
+        shown.screenshot(path=path, full_page=True)
+        print(path)
+  studio.blocks.close()
+
+
+if __name__ == '__main__':
+  main()
