@@ -78,7 +78,7 @@ def test_a_direction_is_found_drawn_and_exported(workdir, tmp_path):
   described = signatures['describe'](row=tf.zeros([1], tf.int32))
   assert described['attributes'].numpy().tolist() == [[b'big']]
   assert described['num_examples'].numpy() == 7
-  held_out, _ = groups.first(groups.open_split(config, None).eval_batches(9), 7)
+  held_out, _ = groups.draw(groups.open_split(config, None).eval_batches(9), 7)
   np.testing.assert_array_equal(
       signatures['examples'](index=tf.range(7))['images'], held_out)
 
