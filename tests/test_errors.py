@@ -64,7 +64,7 @@ def class_model():
     (lambda: tg.Checkerboard('first'), ValueError, ['`kept`', 'even', 'odd']),
     (lambda: tg.ChannelPermutation([0, 2]), ValueError, ['`order`', '[0, 2]']),
     (lambda: tg.ActNorm(2).inverse(zeros(1, 4, 4, 2), label=[1]),
-     TypeError, ['`label`', 'reaches no layer']),
+     TypeError, ['`label`', 'no layer of']),
     (lambda: tg.ActNorm(2).forward_log_det_jacobian(
         zeros(1, 4, 4, 2), 3, noise=1.), TypeError, ['`noise`']),
     (lambda: tg.ActNorm(2).initialize(zeros(0, 4, 4, 2)),
@@ -121,7 +121,7 @@ def test_glow_says_what_its_latents_and_conditions_must_be():
     flow.inverse(y, label=[0., 1.], context=context)
   with pytest.raises(tf.errors.InvalidArgumentError, match=r'0 \.\. 2'):
     flow.inverse(y, label=[0, 3], context=context)
-  with pytest.raises(TypeError, match='`feature_map`, which reaches no layer'):
+  with pytest.raises(TypeError, match='`feature_map`: no layer of'):
     flow.inverse(y, label=[0, 1], context=context, feature_map=y)
 
 
