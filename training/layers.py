@@ -1,6 +1,7 @@
 """What each layer of a flow sees on the way of a value through it."""
 
 import dataclasses
+import re
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -54,7 +55,7 @@ def points(bijector, values, inverse, conditions=None):
   @tf.function(autograph=False)
   def pairs(values, conditions):
     seen.clear()
-    _walk(bijector, values, inverse, conditions, 'level 0', seen)
+    _walk(bijector, values, inverse, conditions, 'pixels', seen)
     return [(p.data, p.latent, p.conditions) for p in seen]
 
   found = [
@@ -64,54 +65,54 @@ def points(bijector, values, inverse, conditions=None):
   return found if inverse else found[::-1]
 
 
-def _walk(bijector, value, inverse, conditions, name, seen):
+def _walk(bijector, value, inverse, conditions, place, seen):
   """What comes out; each layer's `Point` is added to `seen`."""
   if isinstance(bijector, tfp_glow.Chain):
-    members = list(_members(bijector, conditions))
-    for place, (member, told) in (
-        enumerate(members) if inverse else
-        reversed(list(enumerate(members)))):
-      is_flow = isinstance(member, tfp_glow.Chain)
-      value = _walk(member, value, inverse, told,
-                    name if is_flow else f'{name}, layer {place}', seen)
+    members = list(enumerate(_members(bijector, conditions)))
+    for number, (member, told) in members if inverse else reversed(members):
+      inner = f'{place}, layer {number}'
+      if isinstance(member, tfp_glow.Chain):
+        inner = 'level 0'
+      value = _walk(member, value, inverse, told, inner, seen)
     return value
   if isinstance(bijector, tfp_glow.FactorOut):
-    return _walk_factor_out(bijector, value, inverse, conditions, name, seen)
-  return _see(bijector, value, inverse, conditions, name, seen)
+    return _walk_factor_out(bijector, value, inverse, conditions, place, seen)
+  return _see(bijector, value, inverse, conditions, place, seen)
 
 
-def _walk_factor_out(bijector, value, inverse, conditions, name, seen):
-  level = int(name.split(',')[0].split()[1]) + 1
+def _walk_factor_out(bijector, value, inverse, conditions, place, seen):
+  """The same, of the prior of what leaves and of the layers of the rest."""
+  above = re.match(r'level (\d+)', place)
+  level = int(above[1]) + 1 if above else 1
 
   def rest(value):
-    return _walk(bijector.rest, value, inverse, conditions,
-                 f'level {level}', seen)
+    return _walk(bijector.rest, value, inverse, conditions, f'level {level}',
+                 seen)
 
-  def prior(value, stay_shape):
-    flat = tfb.Reshape(event_shape_out=stay_shape,
-                       event_shape_in=[tf.TensorShape(
-                           stay_shape).num_elements()])
+  def prior(value, shape):
+    flat = tfb.Reshape(event_shape_out=shape,
+                       event_shape_in=[shape.num_elements()])
     alone = tfp_glow.FactorOut(flat, bijector.conditioner, bijector.dtype)
-    return _see(alone, value, inverse, {}, name, seen)
+    return _see(alone, value, inverse, {}, place, seen)
 
   if inverse:
-    stay = tf.split(value, 2, axis=-1)[0]
-    leaves, _ = tf.split(prior(value, stay.shape[1:]), 2, axis=-1)
-    return tf.concat([leaves, rest(stay)], axis=-1)
-  leaves, latent = tf.split(value, 2, axis=-1)
+    stay, _ = tf.split(value, 2, axis=-1)
+    leave, _ = tf.split(prior(value, stay.shape[1:]), 2, axis=-1)
+    return tf.concat([leave, rest(stay)], axis=-1)
+  leave, latent = tf.split(value, 2, axis=-1)
   stay = rest(latent)
-  return prior(tf.concat([leaves, tf.reshape(stay, tf.shape(latent))], -1),
-               stay.shape[1:])
+  flat = tf.reshape(stay, tf.shape(latent))
+  return prior(tf.concat([leave, flat], axis=-1), stay.shape[1:])
 
 
-def _see(layer, value, inverse, conditions, name, seen):
+def _see(layer, value, inverse, conditions, place, seen):
   names = getattr(layer, 'condition_names', frozenset())
   told = {k: v for k, v in conditions.items() if k in names}
   result = (layer.inverse if inverse else layer.forward)(
       tf.identity(value), **told)
   if not isinstance(layer, _RIGID):
     ends = (value, result) if inverse else (result, value)
-    seen.append(Point(name, layer, *ends, told))
+    seen.append(Point(place, layer, *ends, told))
   return result
 
 
