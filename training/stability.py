@@ -10,7 +10,7 @@ from training import layers
 # The length of a change whose growth is measured: of an image, on a grey
 # scale from 0 to 1, or of latents. float32 rounds both to far less.
 CHANGE = 1e-3
-_ITERATIONS = 8
+_ITERATIONS = 16
 
 
 class Stability:
@@ -32,6 +32,7 @@ class Stability:
     self._batch_size = batch_size
     self._bijector = model.distribution.bijector
     self._scale = float(2**model.num_bits)
+    self._layer_steps = {}
     for name in ('_decoded', '_there_and_back', '_encoding', '_decoding'):
       setattr(self, name, tf.function(
           getattr(self, name), reduce_retracing=True, autograph=False))
@@ -143,7 +144,41 @@ class Stability:
         self._bijector, tf.convert_to_tensor(values), inverse,
         self._rows(conditions, 0, len(values)))
     return [{'layer': point.name, 'kind': type(point.layer).__name__,
-             **_of_layer(point)} for point in points]
+             **self._of_layer(point)} for point in points]
+
+  def _of_layer(self, point):
+    finite = tf.reduce_all([
+        tf.math.is_finite(tf.reshape(_length(values), [-1]))
+        for values in (point.data, point.latent)], axis=0)
+    result = {'encode': None, 'decode': None,
+              'not_finite': int(tf.reduce_sum(tf.cast(~finite, tf.int32)))}
+    conditions = {name: value[finite]
+                  for name, value in point.conditions.items()}
+    for way, function, values in (
+        ('encode', point.layer.inverse, point.data),
+        ('decode', point.layer.forward, point.latent)):
+      values = values[finite]
+      if len(values):
+        step = self._layer_step((point.name, way), function)
+        growth = power_iteration(
+            lambda *args, s=step: s(*args, conditions), values)
+        result[way] = float(growth.max())
+    return result
+
+  def _layer_step(self, key, function):
+    """`grow` of a layer, traced once for all rows that are measured."""
+    if key not in self._layer_steps:
+
+      def step(values, direction, conditions):
+        # What float32 rounds to grows with the values, which may be huge.
+        size = CHANGE * tf.maximum(1., _length(values) / math.sqrt(
+            values.shape[1:].num_elements()))
+        return grow(lambda v: function(v, **conditions), values, direction,
+                    size)
+
+      self._layer_steps[key] = tf.function(
+          step, reduce_retracing=True, autograph=False)
+    return self._layer_steps[key]
 
   def _levels(self, images):
     levels = np.asarray(images) >> (8 - self._model.num_bits)
@@ -244,28 +279,6 @@ def power_iteration(step, values):
     growth, direction = step(values, direction)
     largest = np.maximum(largest, growth)
   return largest
-
-
-def _of_layer(point):
-  finite = tf.reduce_all([
-      tf.math.is_finite(tf.reshape(_length(values), [-1]))
-      for values in (point.data, point.latent)], axis=0)
-  result = {'encode': None, 'decode': None,
-            'not_finite': int(tf.reduce_sum(tf.cast(~finite, tf.int32)))}
-  conditions = {name: value[finite]
-                for name, value in point.conditions.items()}
-  for direction, function, values in (
-      ('encode', point.layer.inverse, point.data),
-      ('decode', point.layer.forward, point.latent)):
-    values = values[finite]
-    if len(values):
-      # What float32 rounds to grows with the values, which may be huge here.
-      size = CHANGE * tf.maximum(1., _length(values) / math.sqrt(
-          values.shape[1:].num_elements()))
-      growth = power_iteration(lambda v, d, f=function, s=size: grow(
-          lambda rows: f(rows, **conditions), v, d, s), values)
-      result[direction] = float(growth.max())
-  return result
 
 
 def _length(values):
