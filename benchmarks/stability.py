@@ -67,7 +67,7 @@ def measure(model, images, num_samples=1024, temperatures=TEMPERATURES,
       np.asarray(model.bits_per_dim(images, **conditions), np.float64))
   few = {name: value[:_ROWS] for name, value in conditions.items()}
   encoded = {kind: kinds[kind][:_ROWS] for kind in ('held-out', 'noise')}
-  decoded = {f'samples, T={t:g}': measured.latents(_ROWS, t, seed)
+  decoded = {f'samples, T={t:g}': model.sample_latents(_ROWS, t, seed)
              for t in (1., max(temperatures))}
   return {
       'samples': {f'{t:g}': measured.samples(

@@ -214,7 +214,7 @@ class Evaluate(Counting):
     scalars['encode_amplification'] = measured.encode_amplification(
         images[:_AMPLIFIED], **few).max()
     scalars['decode_amplification'] = measured.decode_amplification(
-        measured.latents(_AMPLIFIED, 1., seed), **few).max()
+        self.model.sample_latents(_AMPLIFIED, 1., seed), **few).max()
     return scalars
 
   def _draw_samples(self):

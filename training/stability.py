@@ -30,8 +30,8 @@ class Stability:
     """
     self._model = model
     self._batch_size = batch_size
-    self._bijector = model.distribution.bijector
-    self._scale = float(2**model.num_bits)
+    self._pixels = model.pixels
+    self._scale = float(model.pixels.num_bins)
     self._layer_steps = {}
     for name in ('_decoded', '_there_and_back', '_encoding', '_decoding'):
       setattr(self, name, tf.function(
@@ -52,7 +52,7 @@ class Stability:
         `'beyond_twice_the_range'`, those that are finite, with a value further
         from the middle of the grey scale than the scale is long.
     """
-    latents = self.latents(num_samples, temperature, seed)
+    latents = self._model.sample_latents(num_samples, temperature, seed)
     finite, beyond = [], []
     for rows, of_rows in self._batches(latents, conditions):
       values = self._decoded(rows, of_rows).numpy().reshape(len(rows), -1)
@@ -62,12 +62,6 @@ class Stability:
       beyond.append(finite[-1] & ~within)
     return {'not_finite': float(1. - np.concatenate(finite).mean()),
             'beyond_twice_the_range': float(np.concatenate(beyond).mean())}
-
-  def latents(self, num_samples, temperature, seed=0):
-    """Latents of samples, `Tensor` `[num_samples, D]`."""
-    return temperature * tf.random.stateless_normal(
-        [num_samples, self._model.num_dims], [seed, 0],
-        dtype=self._model.compute_dtype)
 
   def comes_back(self, images, **conditions):
     """Which images come back from their latents, all modelled bits exactly.
@@ -80,9 +74,11 @@ class Stability:
       comes_back: bool array `[N]`.
     """
     results = []
-    for rows, of_rows in self._batches(self._levels(images), conditions):
-      back = np.floor(self._there_and_back(rows + .5, of_rows))
-      results.append(np.all(np.reshape(back == rows, [len(rows), -1]), axis=1))
+    for rows, of_rows in self._batches(self._pixels.middle(images), conditions):
+      # As decoding does it.
+      back = np.clip(np.floor(self._there_and_back(rows, of_rows)),
+                     0., self._scale - 1.)
+      results.append(np.all(np.reshape(back == np.floor(rows), [len(rows), -1]), axis=1))
     return np.concatenate(results)
 
   def encode_amplification(self, images, **conditions):
@@ -103,7 +99,7 @@ class Stability:
     Returns:
       growth: float array `[N]`; infinite where latents are not finite.
     """
-    values = (self._levels(images) + .5) / self._scale
+    values = self._pixels.middle(images) / self._scale
     return np.concatenate([
         power_iteration(lambda *args, c=c: self._encoding(*args, c), rows)
         for rows, c in self._batches(values, conditions)])
@@ -139,9 +135,9 @@ class Stability:
         if there is none; and `'not_finite'`, how many rows are not.
     """
     inverse = latents is None
-    values = self._levels(images) + .5 if inverse else latents
+    values = self._pixels.middle(images) if inverse else latents
     points = layers.points(
-        self._bijector, tf.convert_to_tensor(values), inverse,
+        self._model.distribution.bijector, tf.convert_to_tensor(values), inverse,
         self._rows(conditions, 0, len(values)))
     return [{'layer': point.name, 'kind': type(point.layer).__name__,
              **self._of_layer(point)} for point in points]
@@ -180,10 +176,6 @@ class Stability:
           step, reduce_retracing=True, autograph=False)
     return self._layer_steps[key]
 
-  def _levels(self, images):
-    levels = np.asarray(images) >> (8 - self._model.num_bits)
-    return levels.astype(self._model.compute_dtype)
-
   def _batches(self, values, conditions):
     for start in range(0, len(values), self._batch_size):
       rows = tf.convert_to_tensor(values[start:start + self._batch_size])
@@ -194,21 +186,20 @@ class Stability:
             for name, value in conditions.items()}
 
   def _decoded(self, latents, conditions):
-    return self._bijector.forward(latents, **conditions)
+    return self._model.dequantised(latents, **conditions)
 
   def _there_and_back(self, values, conditions):
-    # To the bijector another tensor, so that nothing is looked up.
-    latents = tf.identity(self._bijector.inverse(values, **conditions))
-    return self._bijector.forward(latents, **conditions)
+    latents, _ = self._model.latents_and_log_prob(values, **conditions)
+    return self._model.dequantised(latents, **conditions)
 
   def _encoding(self, values, direction, conditions):
     return grow(
-        lambda v: self._bijector.inverse(v * self._scale, **conditions),
-        values, direction)
+        lambda v: self._model.latents_and_log_prob(
+            v * self._scale, **conditions)[0], values, direction)
 
   def _decoding(self, latents, direction, conditions):
     return grow(
-        lambda v: self._bijector.forward(v, **conditions) / self._scale,
+        lambda v: self._model.dequantised(v, **conditions) / self._scale,
         latents, direction)
 
 
