@@ -46,19 +46,19 @@ TEMPERATURES = (.7, 1., 1.5, 2.)
 
 def _bounded(lowest):
   """log of `lowest + (1 - lowest) sigmoid(h + 2)`."""
-  return lambda h, rescale: math.log(lowest) + tf.math.log1p(
+  return lambda h: math.log(lowest) + tf.math.log1p(
       (1. / lowest - 1.) * tf.sigmoid(h + 2.))
 
 
 # log scale(h) of each, as in the couplings' own table.
 LOG_SCALES = {
-    'sigmoid': lambda h, rescale: tf.math.log_sigmoid(h + 2.),
+    'sigmoid': lambda h: tf.math.log_sigmoid(h + 2.),
     'b=0.1': _bounded(.1),
     'b=0.25': _bounded(.25),
     'b=0.5': _bounded(.5),
     'b=0.7': _bounded(.7),
-    '2 sigmoid': lambda h, rescale: math.log(2.) + tf.math.log_sigmoid(h),
-    'clamped': lambda h, rescale: 4. / math.pi * tf.atan(h / 2.),
+    '2 sigmoid': lambda h: math.log(2.) + tf.math.log_sigmoid(h),
+    'clamped': lambda h: 4. / math.pi * tf.atan(h / 2.),
 }
 
 

@@ -74,11 +74,12 @@ class Stability:
       comes_back: bool array `[N]`.
     """
     results = []
-    for rows, of_rows in self._batches(self._pixels.middle(images), conditions):
-      # As decoding does it.
-      back = np.clip(np.floor(self._there_and_back(rows, of_rows)),
+    values = self._pixels.middle(images)
+    for rows, of_rows in self._batches(values, conditions):
+      # As decoding does it, but for what is not a number.
+      bins = np.clip(np.floor(self._there_and_back(rows, of_rows)),
                      0., self._scale - 1.)
-      results.append(np.all(np.reshape(back == np.floor(rows), [len(rows), -1]), axis=1))
+      results.append(np.all(bins == np.floor(rows), axis=(1, 2, 3)))
     return np.concatenate(results)
 
   def encode_amplification(self, images, **conditions):
@@ -137,8 +138,8 @@ class Stability:
     inverse = latents is None
     values = self._pixels.middle(images) if inverse else latents
     points = layers.points(
-        self._model.distribution.bijector, tf.convert_to_tensor(values), inverse,
-        self._rows(conditions, 0, len(values)))
+        self._model.distribution.bijector, tf.convert_to_tensor(values),
+        inverse, self._rows(conditions, 0, len(values)))
     return [{'layer': point.name, 'kind': type(point.layer).__name__,
              **self._of_layer(point)} for point in points]
 

@@ -98,7 +98,7 @@ def test_forms_of_the_scale_are_compared(tmp_path, capsys, monkeypatch):
     ('clamped', np.exp(-2.), np.exp(2.), 1.)])
 def test_forms_are_what_their_names_say(form, lowest, highest, at_zero):
   scale = np.exp(ablation.LOG_SCALES[form](
-      np.array([-1e4, 0., 1e4], np.float32), None))
+      np.array([-1e4, 0., 1e4], np.float32)))
   np.testing.assert_allclose(scale, [lowest, at_zero, highest], rtol=1e-3)
 
 
