@@ -22,6 +22,7 @@ prints
 
 import argparse
 import json
+import math
 import pathlib
 import sys
 
@@ -91,7 +92,7 @@ def measure(model, images, num_samples=1024, temperatures=TEMPERATURES,
 
 
 def table(results):
-  """What `measure` gave, as lines of text."""
+  """Lines of text, of what `measure` gave or its file has."""
   temperatures = list(results['samples'])
   lines = [_row('temperature', temperatures)]
   for title, share in (('not finite', 'not_finite'),
@@ -106,7 +107,7 @@ def table(results):
   groups_ = list(results['amplification'])
   lines += [_row('a small change grows by', groups_),
             _row('in the whole flow', [
-                f'{growth:.3g}'
+                f'{float(growth):.3g}'
                 for growth in results['amplification'].values()])]
   for kind in dict.fromkeys(
       layer['kind'] for layer in results['layers'][groups_[0]]):
@@ -114,7 +115,8 @@ def table(results):
       worst = [_worst(results['layers'][group], kind, way)
                for group in groups_]
       lines.append(_row(f'{kind}, {way}', [
-          '' if layer is None else f'{layer[way]:.3g}' for layer in worst]))
+          '' if layer is None else f'{float(layer[way]):.3g}'
+          for layer in worst]))
       lines.append(_row('', [
           '' if layer is None else layer['layer'].replace('level', 'lev.')
           for layer in worst]))
@@ -125,11 +127,20 @@ def _worst(layers, kind, way):
   """The layer of a kind that amplifies most, or `None`."""
   layers = [layer for layer in layers
             if layer['kind'] == kind and layer[way] is not None]
-  return max(layers, key=lambda layer: layer[way], default=None)
+  return max(layers, key=lambda layer: float(layer[way]), default=None)
 
 
 def _row(title, cells):
   return f'{title:<26}' + ''.join(f'{cell:>18}' for cell in cells)
+
+
+def _strict(value):
+  """`value` with a string for what is infinite: JSON has no number for it."""
+  if isinstance(value, dict):
+    return {name: _strict(one) for name, one in value.items()}
+  if isinstance(value, list):
+    return [_strict(one) for one in value]
+  return 'inf' if value == math.inf else value
 
 
 def main(argv=None):
@@ -171,7 +182,7 @@ def main(argv=None):
       **conditions)
   print(table(results))
   if args.json:
-    args.json.write_text(json.dumps(results, indent=1) + '\n')
+    args.json.write_text(json.dumps(_strict(results), indent=1) + '\n')
   return 0
 
 

@@ -1,4 +1,5 @@
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -106,3 +107,14 @@ def test_an_unknown_form_is_refused(capsys):
   with pytest.raises(SystemExit):
     ablation.main(['--data=digits', '--scales=b=0.4'])
   assert "'b=0.4', which is none of" in capsys.readouterr().err
+
+
+def test_tables_of_the_docs_are_of_their_files():
+  folder = pathlib.Path(__file__).parents[2] / 'docs'
+  text = (folder / 'stability.md').read_text()
+  for name in ('photographs', 'faces'):
+    rows = json.loads((folder / 'stability' / f'{name}.json').read_text())
+    assert ablation.markdown(rows) in text
+  for name in ('photographs_sigmoid', 'photographs_bounded'):
+    results = json.loads((folder / 'stability' / f'{name}.json').read_text())
+    assert stability.table(results) in text
