@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-_SECONDS_OF_SILENCE = 2
-
 from training import stability
+
+_SECONDS_OF_SILENCE = 2
 
 
 def bits_per_dim(model, batches, num_samples=None, seed=0):
