@@ -21,6 +21,7 @@ _MODELS = {
         'coupling': 'affine',
         'permutation': 'conv1x1',
         'learn_top': True,
+        'scale': 'sigmoid',
     },
     'real_nvp': {'scales': 2, 'width': 32, 'residual_blocks': 2},
     'nice': {'couplings': 4, 'hidden_layers': 3, 'width': 128},
