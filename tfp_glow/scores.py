@@ -148,20 +148,45 @@ def score(model: model_lib.FlowModel, images: np.ndarray,
   [3]: Ren et al. Likelihood Ratios for Out-of-Distribution Detection. 2019.
        https://arxiv.org/abs/1906.02845
   """
-  if method not in METHODS:
-    raise ValueError(f'`method` must be one of {METHODS}, got {method!r}.')
-  _check_reference(model, method, reference)
+  return score_each(model, images, {method: reference}, **conditions)[method]
+
+
+def score_each(model: model_lib.FlowModel, images: np.ndarray,
+               references: dict[str, Any], **conditions) -> dict[
+                   str, tf.Tensor]:
+  """Computes several scores of one evaluation of the model.
+
+  Args:
+    model: Trained model.
+    images: uint8 `[N, H, W, C]`.
+    references: For each method its reference, or `None`; see `score`.
+    **conditions: Conditions of the model, by name, batch-major.
+
+  Returns:
+    scores: For each method `[N]`, in bits/dim.
+
+  Raises:
+    ImportError, TypeError, ValueError: As `score`.
+  """
+  for method, reference in references.items():
+    if method not in METHODS:
+      raise ValueError(f'`method` must be one of {METHODS}, got {method!r}.')
+    _check_reference(model, method, reference)
   bits = model.bits_per_dim(images, **conditions)
-  if method == 'complexity':
-    return bits - tf.cast(
-        compressed_bits_per_dim(images, model.num_bits), bits.dtype)
-  if method == 'typicality':
-    return tf.cast(reference.distance(bits), bits.dtype)
-  if method == 'ratio':
-    known = {name: value for name, value in conditions.items()
-             if name in reference.condition_names}
-    return bits - tf.cast(reference.bits_per_dim(images, **known), bits.dtype)
-  return bits
+  scores = {}
+  for method, reference in references.items():
+    scores[method] = bits
+    if method == 'complexity':
+      scores[method] -= tf.cast(
+          compressed_bits_per_dim(images, model.num_bits), bits.dtype)
+    elif method == 'typicality':
+      scores[method] = tf.cast(reference.distance(bits), bits.dtype)
+    elif method == 'ratio':
+      known = {name: value for name, value in conditions.items()
+               if name in reference.condition_names}
+      scores[method] -= tf.cast(
+          reference.bits_per_dim(images, **known), bits.dtype)
+  return scores
 
 
 def compressed_bits_per_dim(images: np.ndarray,
