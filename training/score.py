@@ -180,7 +180,7 @@ def _references(config, model, typical_images, background):
     fields = config.data.copy_and_resolve_references()
     # As they are: augmentation would make them less usual.
     with fields.ignore_type():
-      fields.update(flip=False, shift=0)
+      fields.update(flip=False, shift=0, mutate=0.)
     training = data.open(fields)
     count = min(typical_images, training.num_train)
     examples = training.train_examples(count, config.seed)
