@@ -31,7 +31,7 @@ import tqdm
 import tfp_glow
 from tfp_glow import scores as scores_lib
 from training import command
-from training import data
+from training import evaluation
 from training import files
 from training import pictures
 from training import runs
@@ -177,16 +177,8 @@ def _references(config, model, typical_images, background):
         'class of each image, and files have none: score with a run that is '
         'not.')
   if typical_images:
-    fields = config.data.copy_and_resolve_references()
-    # As they are: augmentation would make them less usual.
-    with fields.ignore_type():
-      fields.update(flip=False, shift=0, mutate=0.)
-    training = data.open(fields)
-    count = min(typical_images, training.num_train)
-    examples = training.train_examples(count, config.seed)
-    images = examples if training.class_names is None else examples[0]
-    references['typicality'] = tfp_glow.Typicality.fit(
-        model.bits_per_dim(images))
+    references['typicality'] = evaluation.typicality(
+        config, model, typical_images)
   if background is not None:
     _, references['ratio'] = runs.load(background)
   return references
