@@ -51,9 +51,6 @@ class Files:
     if self._fields.image_size is None:
       self._fields.image_size = tuple(
           side - 2 * self._fields.pad for side in self._shape[:2])
-    if self._fields.crop == 'random' and self._fields.shorter_side is None:
-      # Windows are cut out of the run's images as they are; these may be small.
-      self._fields.crop = None
 
   def batches(self, batch_size: int) -> Iterator[
       tuple[list[pathlib.Path], np.ndarray]]:
@@ -81,6 +78,9 @@ class Files:
     """Reads one image, uint8 `[H, W, C]`, or raises what Pillow raises."""
     pixels = image_folder.read_image(path)
     size, smallest = pixels.shape[:2], preparation.smallest(self._fields)
+    if smallest is None and (
+        self._fields.crop == 'random' and self._fields.shorter_side is None):
+      smallest = self._shape
     if smallest is not None and (
         size[0] < smallest[0] or size[1] < smallest[1]):
       raise ValueError(

@@ -163,10 +163,19 @@ def test_files_are_prepared_as_the_recipe_says(tmp_path):
       'it has 10x10 pixels, but the recipe cuts 11x11 out']
 
 
+def test_windows_are_not_cut_out_of_less(tmp_path):
+  write(tmp_path, np.zeros([1, 5, 8, 1], np.uint8))
+  recipe = config.get_config()
+  recipe.data.update(crop='random', image_size=6)
+  images = files.Files(recipe, tmp_path, (6, 6, 1))
+  with pytest.raises(ValueError, match='has 5x8 pixels, .* cuts 6x6 out'):
+    images.read(images.paths[0])
+
+
 @pytest.mark.parametrize('fields,shown', [
     # Of windows at random, the central one, as in evaluation.
     ({'crop': 'random', 'shorter_side': 8, 'image_size': 6}, slice(1, 7)),
-    ({'crop': 'random', 'image_size': 8}, slice(0, 8)),
+    ({'crop': 'random', 'image_size': 4}, slice(2, 6)),
     ({'pad': 1}, slice(0, 8)),
     ({}, slice(0, 8))])
 def test_files_get_the_shape_of_the_run(tmp_path, fields, shown):

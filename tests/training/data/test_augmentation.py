@@ -26,6 +26,8 @@ def test_what_an_example_draws_depends_on_its_position_alone():
   np.testing.assert_array_equal(
       augmentation.draw(_KEY, np.int64(37), 20), whole[37:57])
   assert np.any(augmentation.draw(np.uint64(6), np.int64(0), 100) != whole)
+  other = augmentation.draw(_KEY, np.int64(0), 100, stream=1).numpy()
+  assert not set(other.ravel()) & set(whole.ravel())
 
 
 def test_what_is_drawn_is_uniform_and_independent():
