@@ -254,13 +254,14 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
 
   def latents_and_log_prob(
       self, dequantised: tf.Tensor,
-      context: execution.Context | None = None,
+      context: execution.Context | None = None, /,
       **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Latents and log-densities of dequantised images, in one evaluation.
 
     Args:
       dequantised: `[N, H, W, C]`, in `[0, 2**num_bits)`; see `pixels`.
-      context: Mode and conditions, in place of `conditions`.
+      context: Mode and conditions, in place of `conditions`; by position, for
+        there is a condition of this name.
       **conditions: Conditions, by name, batch-major.
 
     Returns:
@@ -272,7 +273,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     return latents, self.base.log_prob(latents) + log_det
 
   def dequantised(
-      self, latents: tf.Tensor, context: execution.Context | None = None,
+      self, latents: tf.Tensor, context: execution.Context | None = None, /,
       **conditions: Any) -> tf.Tensor:
     """Dequantised images `[N, H, W, C]` of latents `[N, D]`."""
     return self._distribution.bijector.evaluate(
