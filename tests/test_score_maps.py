@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 import tfp_glow as tg
 
 tfb = tfp.bijectors
+tfd = tfp.distributions
 
 SHAPE = (8, 8, 3)
 SIZE = math.prod(SHAPE)
@@ -73,6 +74,11 @@ CASES = {
     'nice': (lambda: tg.NICE(SIZE, width=8, hidden_layers=1, seed=0),
              {'image_shape': SHAPE}, {}),
     'own': (own_flow, {'image_shape': SHAPE}, {}),
+    'base_of_scalars': (glow, {'base': tfd.Logistic(0., 2.)}, {}),
+    'base_of_each': (glow, {'base': tfd.Normal(
+        np.linspace(0., 1., SIZE, dtype=np.float32), 1.)}, {}),
+    'joint_base': (glow, {'base': tfd.MultivariateNormalTriL(
+        scale_tril=2. * tf.eye(SIZE))}, {}),
 }
 
 

@@ -13,8 +13,7 @@ from tfp_glow import model as model_lib
 from tfp_glow.bijectors import flow_bijector
 
 tfb = tfp.bijectors
-
-_HALF_LOG_2_PI = .5 * math.log(2. * math.pi)
+tfd = tfp.distributions
 
 _CarryBack = Callable[[tf.Tensor], tf.Tensor]
 
@@ -24,7 +23,7 @@ def score_map(model: model_lib.FlowModel, images: np.ndarray,
   """Splits the bits/dim of images up among their pixels.
 
   ```none
-  log p(v) = sum_d log N(z_d; 0, 1) + sum over layers of log |det|
+  log p(v) = sum_d log p(z_d) + sum over layers of log |det|
   map[h, w] = -(what comes from pixel h, w) / (H W C log 2)
   sum over h and w of map = bits/dim
   ```
@@ -71,16 +70,24 @@ def score_map(model: model_lib.FlowModel, images: np.ndarray,
        2016. Equations 2, 3 and 8. https://arxiv.org/abs/1605.08803
   """
   def map_of(images, conditions):
-    dequantised = model._dequantise(images, model._fixed_noise())  # pylint: disable=protected-access
     latents, carry_back = _invert(
-        model.distribution.bijector, dequantised, conditions)
-    nats = carry_back(-.5 * latents**2 - _HALF_LOG_2_PI)
-    return -tf.reduce_sum(nats, axis=-1) / (model.num_dims * math.log(2.))
+        model.distribution.bijector,
+        model.pixels.dequantise(images, model.pixels.fixed_noise()),
+        conditions)
+    nats = carry_back(_log_density_of_each(model.base, latents))
+    return model.pixels.bits_per_dim(tf.reduce_sum(nats, axis=-1))
 
-  given = {name: value for name, value in conditions.items()
-           if value is not None}
-  return model._in_batches(  # pylint: disable=protected-access
-      map_of, model._checked_images(images), given)  # pylint: disable=protected-access
+  return model.in_batches(map_of, images, **conditions)
+
+
+def _log_density_of_each(base, latents):
+  """Log-density of each latent, `[N, D]`, spread evenly if it is none's own."""
+  if isinstance(base, (tfd.Independent, tfd.Sample)):
+    each = base.distribution.log_prob(latents)
+    if each.shape == latents.shape:
+      return each
+  together = base.log_prob(latents)[:, None]
+  return tf.broadcast_to(together / latents.shape[1], latents.shape)
 
 
 @functools.singledispatch
@@ -121,9 +128,10 @@ def _invert_chain(layer, y, conditions):
   for member in layer.bijectors:
     y, carry_back = _invert(member, y, conditions)
     carriers.append(carry_back)
-    feature_map = conditions.get('feature_map')
-    if feature_map is not None and isinstance(member, bijectors.Squeeze):
-      conditions = {**conditions, 'feature_map': member.inverse(feature_map)}
+    if 'feature_map' in conditions and isinstance(
+        member, flow_bijector.FlowBijector):
+      conditions = {**conditions, 'feature_map': member.pass_feature_map(
+          conditions['feature_map'])}
 
   def carry_back(on_x):
     for carry in reversed(carriers):
@@ -182,7 +190,7 @@ def _invert_affine_coupling(layer, y, conditions):
     return mask.split(x)[1]
 
   changed, log_scale = _with_log_scale(
-      to_latent, changed, mask.blank(tf.ones_like(changed)))
+      to_latent, changed, mask.only_changed(tf.ones_like(changed)))
   log_scale = mask.merge(tf.zeros_like(kept), log_scale)
   return mask.merge(kept, changed), lambda on_x: on_x + log_scale
 

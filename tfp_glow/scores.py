@@ -178,7 +178,7 @@ def score_each(model: model_lib.FlowModel, images: np.ndarray,
     scores[method] = bits
     if method == 'complexity':
       scores[method] -= tf.cast(
-          compressed_bits_per_dim(images, model.num_bits), bits.dtype)
+          compressed_bits_per_dim(model.pixels.bins(images)), bits.dtype)
     elif method == 'typicality':
       scores[method] = tf.cast(reference.distance(bits), bits.dtype)
     elif method == 'ratio':
@@ -189,16 +189,14 @@ def score_each(model: model_lib.FlowModel, images: np.ndarray,
   return scores
 
 
-def compressed_bits_per_dim(images: np.ndarray,
-                            num_bits: int = 8) -> np.ndarray:
+def compressed_bits_per_dim(images: np.ndarray) -> np.ndarray:
   """Bits/dim that lossless compressors need: the smaller of PNG and WebP.
 
-  What is compressed is what a model sees, the `num_bits` leading bits. Images
-  of neither one nor three channels are compressed channel by channel.
+  Images of neither one nor three channels are compressed channel by channel.
 
   Args:
-    images: uint8 `[N, H, W, C]`.
-    num_bits: Leading bits of each pixel.
+    images: uint8 `[N, H, W, C]`; of a model, the bins that it sees,
+      `model.pixels.bins(images)`.
 
   Returns:
     bits_per_dim: float64 `[N]`, eight times the bytes of the smaller file over
@@ -219,7 +217,7 @@ def compressed_bits_per_dim(images: np.ndarray,
     raise ImportError(
         "The score 'complexity' compresses images with Pillow, which is not "
         'installed; run: pip install pillow', name='PIL') from error
-  bins = np.asarray(images) >> (8 - num_bits)
+  images = np.asarray(images)
   formats = ({'format': 'PNG', 'optimize': True},
              {'format': 'WEBP', 'lossless': True, 'quality': 100})
 
@@ -233,10 +231,10 @@ def compressed_bits_per_dim(images: np.ndarray,
     return min(sizes)
 
   counts = []
-  for image in bins:
+  for image in images:
     planes = [image] if image.shape[-1] == 3 else np.moveaxis(image, -1, 0)
     counts.append(sum(num_bytes(np.ascontiguousarray(p)) for p in planes))
-  return 8. * np.array(counts) / math.prod(bins.shape[1:])
+  return 8. * np.array(counts) / math.prod(images.shape[1:])
 
 
 def _check_reference(model, method, reference):
