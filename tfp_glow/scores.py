@@ -192,10 +192,11 @@ def score_each(model: model_lib.FlowModel, images: np.ndarray,
 def compressed_bits_per_dim(images: np.ndarray) -> np.ndarray:
   """Bits/dim that lossless compressors need: the smaller of PNG and WebP.
 
-  Images of neither one nor three channels are compressed channel by channel.
+  Images of 16 bits, or of neither one nor three channels, are compressed
+  channel by channel.
 
   Args:
-    images: uint8 `[N, H, W, C]`; of a model, the bins that it sees,
+    images: uint8 or uint16 `[N, H, W, C]`; of a model, the bins that it sees,
       `model.pixels.bins(images)`.
 
   Returns:
@@ -218,22 +219,25 @@ def compressed_bits_per_dim(images: np.ndarray) -> np.ndarray:
         "The score 'complexity' compresses images with Pillow, which is not "
         'installed; run: pip install pillow', name='PIL') from error
   images = np.asarray(images)
-  formats = ({'format': 'PNG', 'optimize': True},
-             {'format': 'WEBP', 'lossless': True, 'quality': 100})
+
+  def size(pixels, **arguments):
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, **arguments)
+    return file.tell()
 
   def num_bytes(pixels):
-    picture = Image.fromarray(pixels)
-    sizes = []
-    for arguments in formats:
-      file = io.BytesIO()
-      picture.save(file, **arguments)
-      sizes.append(file.tell())
-    return min(sizes)
+    # WebP has 8 bits: of 16, the upper and the lower ones are two pictures.
+    halves = [pixels] if pixels.dtype == np.uint8 else [
+        np.uint8(pixels >> 8), np.uint8(pixels & 255)]
+    return min(
+        size(pixels, format='PNG', optimize=True),
+        sum(size(half, format='WEBP', lossless=True) for half in halves))
 
   counts = []
   for image in images:
-    planes = [image] if image.shape[-1] == 3 else np.moveaxis(image, -1, 0)
-    counts.append(sum(num_bytes(np.ascontiguousarray(p)) for p in planes))
+    is_rgb = image.shape[-1] == 3 and image.dtype == np.uint8
+    counts.append(sum(map(
+        num_bytes, [image] if is_rgb else np.moveaxis(image, -1, 0))))
   return 8. * np.array(counts) / math.prod(images.shape[1:])
 
 
