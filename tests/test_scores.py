@@ -134,7 +134,7 @@ def test_what_is_refused(model, images, monkeypatch):
 
 
 @pytest.mark.parametrize('bits,message', [
-    ([3.], 'has 1 value, but at least 2'),
+    ([3.], r'shape \[1\], but \[N\] is needed, .* at least 2'),
     ([3., np.nan, np.inf], 'has 2 values that are not finite, of 3'),
     ([], r'shape \[0\]'),
     (3., r'shape \[\]'),

@@ -38,7 +38,7 @@ class Typicality:
   >>> typicality
   Typicality(mean=4.0, standard_deviation=1.0)
   >>> typicality.distance([4.5, 2.]).numpy()
-  array([0.5, 2. ])
+  array([0.5, 2. ], dtype=float32)
   >>> float(typicality.batch_distance([4.5, 2.]))
   0.75
 
@@ -64,11 +64,11 @@ class Typicality:
     Raises:
       ValueError: If there are fewer than two, or one is not finite.
     """
-    bits = _checked_bits(bits_per_dim)
-    if len(bits) < 2:
+    bits = np.asarray(bits_per_dim, np.float64)
+    if bits.ndim != 1 or len(bits) < 2:
       raise ValueError(
-          f'`bits_per_dim` has {len(bits)} value, but at least 2 are needed: '
-          'those of training images.')
+          f'`bits_per_dim` has shape {list(bits.shape)}, but [N] is needed, '
+          'those of at least 2 training images.')
     if not np.isfinite(bits).all():
       raise ValueError(
           f'`bits_per_dim` has {np.sum(~np.isfinite(bits))} values that are '
@@ -78,12 +78,12 @@ class Typicality:
 
   def distance(self, bits_per_dim) -> tf.Tensor:
     """Distance of each image, `[N]`, in bits/dim, of its bits/dim `[N]`."""
-    return tf.constant(np.abs(_checked_bits(bits_per_dim) - self.mean))
+    bits_per_dim = tf.convert_to_tensor(bits_per_dim)
+    return tf.abs(bits_per_dim - tf.cast(self.mean, bits_per_dim.dtype))
 
   def batch_distance(self, bits_per_dim) -> tf.Tensor:
     """Distance of a batch, `[]`, in bits/dim, of its images' bits/dim `[N]`."""
-    return tf.constant(
-        np.abs(np.mean(_checked_bits(bits_per_dim)) - self.mean))
+    return self.distance(tf.reduce_mean(bits_per_dim))
 
 
 def score(model: model_lib.FlowModel, images: np.ndarray,
@@ -180,7 +180,7 @@ def score_each(model: model_lib.FlowModel, images: np.ndarray,
       scores[method] -= tf.cast(
           compressed_bits_per_dim(model.pixels.bins(images)), bits.dtype)
     elif method == 'typicality':
-      scores[method] = tf.cast(reference.distance(bits), bits.dtype)
+      scores[method] = reference.distance(bits)
     elif method == 'ratio':
       known = {name: value for name, value in conditions.items()
                if name in reference.condition_names}
@@ -260,12 +260,3 @@ def _check_reference(model, method, reference):
         f'`reference` is a model of images {reference.image_shape} of '
         f'{reference.num_bits} bits, but the model is of {model.image_shape} '
         f'of {model.num_bits} bits: their bits/dim cannot be compared.')
-
-
-def _checked_bits(bits_per_dim):
-  bits = np.asarray(bits_per_dim, np.float64)
-  if bits.ndim != 1 or not len(bits):
-    raise ValueError(
-        f'`bits_per_dim` has shape {list(bits.shape)}, but [N] is needed, one '
-        'value for each of at least one image.')
-  return bits
