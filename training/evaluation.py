@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-_SECONDS_OF_SILENCE = 2
-
 import tfp_glow
 from training import data
+
+_SECONDS_OF_SILENCE = 2
 
 
 def bits_per_dim(model, batches, num_samples=None, seed=0):

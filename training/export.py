@@ -46,7 +46,7 @@ def main(values):
   config, model = runs.load(values.workdir, values.weights)
   examples = None
   if values.examples:
-    images, labels = groups.first(
+    images, labels = groups.draw(
         data.open(config.data).eval_batches(100), values.examples)
     examples = (images, labels) if groups.conditions(
         model, labels) else images

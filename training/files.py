@@ -8,7 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from training.data import image_folder
+from training.data import layout
 from training.data import preparation
+from training.data import reading as reading_lib
 
 
 class Files:
@@ -21,6 +23,7 @@ class Files:
     left_out: Dictionary from paths to why there is no image of them; it grows
       as the images are read.
     resized: How many images had another size, so far.
+    reading: `reading.Reading`, what was found out about their values.
   """
 
   def __init__(self, config: ml_collections.ConfigDict, folder: str,
@@ -38,13 +41,14 @@ class Files:
     root = pathlib.Path(folder).expanduser()
     if not root.is_dir():
       raise ValueError(f'There is no folder {folder}.')
-    names, _ = image_folder.list_images(root)
+    names, _ = layout.list_images(root)
     if not names:
       raise ValueError(
           f'There is no image in {folder}: no file has the suffix of one.')
     self.paths = [root.joinpath(*parts) for parts in names]
     self.left_out = {}
     self.resized = 0
+    self.reading = reading_lib.Reading(config.data.bits)
     self._shape = tuple(image_shape)
     self._fields = config.data.copy_and_resolve_references()
     self._fields.channels = self._shape[-1]
@@ -69,14 +73,17 @@ class Files:
         try:
           images.append(self.read(path))
           paths.append(path)
-        except image_folder.DAMAGE as error:
+        except Exception as error:  # Pillow raises anything on damaged files
           self.left_out[path] = str(error)
       yield paths, np.reshape(
           np.array(images, np.uint8), [-1, *self._shape])
 
   def read(self, path: pathlib.Path) -> np.ndarray:
     """Reads one image, uint8 `[H, W, C]`, or raises what Pillow raises."""
-    pixels = image_folder.read_image(path)
+    reading = reading_lib.Reading(self._fields.bits)
+    pixels = image_folder.read_image(path, reading)
+    reading.check()
+    self.reading.add(reading)
     size, smallest = pixels.shape[:2], preparation.smallest(self._fields)
     if smallest is None and (
         self._fields.crop == 'random' and self._fields.shorter_side is None):

@@ -227,6 +227,7 @@ def _tell(named, groups, results):
           '%s: %d of %d images had another size than the run and were cut and '
           'resized, which changes how unusual they are.', folder,
           images.resized, len(images.paths))
+    images.reading.warn(folder)
     infinite = int(np.sum(np.isinf(results[group]['bits_per_dim'])))
     if infinite:
       logging.warning(
