@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+import tfp_glow
+from training import data
 from training import stability
 
 _SECONDS_OF_SILENCE = 2
@@ -106,6 +108,32 @@ def latent_statistics(model, images, **conditions):
     statistics[f'latent_mean_{level}'] = float(tf.reduce_mean(part))
     statistics[f'latent_std_{level}'] = float(tf.math.reduce_std(part))
   return statistics
+
+
+def typicality(config, model, count):
+  """What a model's training images have in bits/dim, for scores of others.
+
+  Args:
+    config: The fields of the model's recipe.
+    model: `FlowModel`.
+    count: Python `int`, of how many training images at most.
+
+  Returns:
+    typicality: `tfp_glow.Typicality`.
+  """
+  examples = data.open(unaugmented(config))
+  batch = examples.train_examples(
+      min(count, examples.num_train), config.seed)
+  images, conditions = unpack(model, batch)
+  return tfp_glow.Typicality.fit(model.bits_per_dim(images, **conditions))
+
+
+def unaugmented(config):
+  """The fields of a recipe's data, with training images as they are."""
+  fields = config.data.copy_and_resolve_references()
+  with fields.ignore_type():
+    fields.update(flip=False, shift=0, mutate=0.)
+  return fields
 
 
 def reconstruction(model, batches, seed=0):
