@@ -14,8 +14,28 @@ help:  ## List the targets
 	  | awk '{ name = $$1; $$1 = ""; printf "make %-10s%s\n", name, $$0 }'
 
 .PHONY: demo
-demo: $(INSTALLED)  ## Train a Glow on handwritten digits; results in runs/demo
+demo: $(INSTALLED)  ## Train a Glow on cartoon faces; results in runs/demo
 	$(BIN)/python -m training.demo
+
+.PHONY: pretrained
+pretrained: $(INSTALLED)  ## Train the faces of tfp_glow.pretrained anew
+	$(BIN)/python -m training.train \
+	  --config training/configs/faces_pretrained.py --workdir runs/pretrained
+	$(BIN)/python -m training.pretrain --workdir runs/pretrained --name faces
+
+.PHONY: images
+images: $(INSTALLED)  ## Draw the README's pictures anew, of the pretrained faces
+	$(BIN)/python -m training.sample --workdir pretrained:faces \
+	  --temperatures 0.7,1 --rows 2 --columns 10 --seed 0 \
+	  --output runs/images/samples.png
+	$(BIN)/python -m training.interpolate --workdir pretrained:faces \
+	  --rows 4 --columns 9 --output runs/images
+	$(BIN)/python -m training.manipulate --workdir pretrained:faces \
+	  --attribute smile,glasses,beard --strengths 0,0.5,1,1.5,2 \
+	  --output runs/images
+	mkdir -p docs/images
+	cd runs/images && cp samples.png interpolation.png attributes.png \
+	  ../../docs/images
 
 # Of an export: make studio MODEL=runs/faces/export
 MODEL ?=

@@ -8,7 +8,9 @@ _TRAIN = [
     'matplotlib',
     'ml_collections',
     'pillow>=10.1',
+    'python-avatars>=1.4,<2',  # draws the faces
     'requests',
+    'resvg-py>=0.5',
     'scikit-learn',
     'tensorboard>=2.20',
     'tensorflow-datasets>=4.9.10',
@@ -47,6 +49,7 @@ setuptools.setup(
     description=('Normalizing flows for images (NICE, RealNVP, Glow) as '
                  'TensorFlow Probability bijectors'),
     packages=setuptools.find_packages(include=['tfp_glow', 'tfp_glow.*']),
+    package_data={'tfp_glow': ['pretrained/*']},
     python_requires='>=3.11',
     install_requires=[
         'keras>=3.15,<4',

@@ -38,6 +38,7 @@ from tfp_glow.latent import manifold
 from tfp_glow.latent import manipulate
 from tfp_glow.latent import resample_levels
 from tfp_glow.model import FlowModel
+from tfp_glow.pretrained_models import pretrained
 from tfp_glow.reconstruction_check import ReconstructionCheck
 from tfp_glow.score_maps import score_map
 from tfp_glow.scores import Typicality

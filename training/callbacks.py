@@ -230,7 +230,7 @@ class Evaluate(Counting):
           2 * _COLUMNS, temperature=temperature, label=label,
           seed=self._config.seed)
       rows.extend(np.split(samples.numpy(), 2))
-      names.extend([f'{temperature:g}', ''])
+      names.extend([f'temperature {temperature:g}', ''])
     return rows, names
 
   def _draw_reconstructions(self, images, conditions):

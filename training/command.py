@@ -30,7 +30,8 @@ def define_recipe():
 def define_workdir():
   """Defines `--workdir`, which must be given."""
   flags.DEFINE_string(
-      'workdir', None, 'The working folder of the training run.')
+      'workdir', None, 'The working folder of the training run; or '
+      'pretrained:faces, the model that comes with the package, and --output.')
   flags.mark_flag_as_required('workdir')
 
 
@@ -53,6 +54,26 @@ def define_folder():
   flags.DEFINE_string(
       'output', None, 'The folder of the pictures; by default the working '
       'folder.')
+
+
+def numbers(flag, texts, kind=float):
+  """The numbers of a flag that is a list.
+
+  Args:
+    flag: Python `str`, its name.
+    texts: List of Python `str`.
+    kind: `float` or `int`. Default value: `float`.
+
+  Returns:
+    numbers: List of them.
+
+  Raises:
+    ValueError: If one is none.
+  """
+  try:
+    return [kind(text) for text in texts]
+  except ValueError as error:
+    raise ValueError(f'--{flag}={",".join(texts)}: {error}.') from error
 
 
 def run(define_flags, main):

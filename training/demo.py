@@ -1,9 +1,10 @@
-"""Trains a Glow on handwritten digits, looks at it, and exports it.
+"""Trains a Glow on cartoon faces, looks at it, and exports it.
 
 Run from the repository: `python -m training.demo` (or `make demo`). It runs the
 commands that it prints, and sums up what they say.
 """
 
+import concurrent.futures
 import json
 import pathlib
 import shlex
@@ -15,13 +16,15 @@ import time
 
 from absl import flags
 import numpy as np
+import tqdm
 
 from training import command
 from training import data
 from training import metrics
 from training import runs
 
-_RECIPE = 'training/configs/digits.py'
+_RECIPE = 'training/configs/faces.py'
+_ATTRIBUTES = ('smile', 'glasses', 'beard')
 
 
 def define_flags():
@@ -49,15 +52,21 @@ def run(workdir, overrides=()):
   if pathlib.Path(workdir).exists():
     shutil.rmtree(workdir)
   folder = f'--workdir={workdir}'
-  _command('train', f'--config={_RECIPE}', folder, *overrides)
-  measured = json.loads(
-      _command('evaluate', folder, '--histogram', capture=True))
-  _command('sample', folder, '--seed=0')
-  _command('interpolate', folder)
-  _command('export', folder)
+  train = _words('train', f'--config={_RECIPE}', folder, *overrides)
+  _show(train)
+  subprocess.run(train, check=True)
+  # Side by side: each of these keeps one core busy.
+  measured, _ = _run_all([
+      [('evaluate', folder, '--histogram'), ('interpolate', folder),
+       ('sample', folder, '--seed=0'), ('curve', folder)],
+      [('manipulate', folder, f'--attribute={",".join(_ATTRIBUTES)}',
+        '--strengths=0,0.5,1,1.5,2'),
+       ('export', folder, *(f'--direction={name}={workdir}/{name}.npy'
+                            for name in _ATTRIBUTES)),
+       ('levels', folder)]])
   summary = {
       'bits_per_dim_before': metrics.read(workdir)[0]['eval_bits_per_dim'],
-      **measured,
+      **json.loads(measured[0]),
       'export_difference': _check_export(workdir),
       'seconds': time.monotonic() - start,
   }
@@ -65,25 +74,43 @@ def run(workdir, overrides=()):
   return summary
 
 
-def _command(name, *arguments, capture=False):
-  """Runs one of the commands, and returns what it printed if asked to."""
-  words = ['-m', f'training.{name}', *arguments]
-  print('\n$ python', shlex.join(words), flush=True)
-  result = subprocess.run(
-      [sys.executable, *words], check=True, text=True,
-      stdout=subprocess.PIPE if capture else None)
-  if capture:
-    print(result.stdout, end='')
-  return result.stdout
+def _words(name, *arguments):
+  return [sys.executable, '-m', f'training.{name}', *arguments]
+
+
+def _show(words):
+  tqdm.tqdm.write(f'\n$ python {shlex.join(words[1:])}')
+  sys.stdout.flush()
+
+
+def _run_all(lanes):
+  """Runs lanes of commands side by side; what each command printed."""
+  progress = tqdm.tqdm(
+      total=sum(len(lane) for lane in lanes), unit=' commands',
+      desc='Measuring, drawing, exporting', disable=None)
+
+  def run_lane(lane):
+    outputs = []
+    for arguments in lane:
+      words = _words(*arguments)
+      outputs.append(subprocess.run(
+          words, check=True, text=True, stdout=subprocess.PIPE).stdout)
+      _show(words)
+      tqdm.tqdm.write(outputs[-1], end='')
+      progress.update()
+    return outputs
+
+  with progress, concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+    return list(pool.map(run_lane, lanes))
 
 
 def _check_export(workdir):
   """The largest difference that a process without tfp_glow finds."""
   config, model = runs.load(workdir)
-  images = next(iter(data.open(config.data).eval_batches(100)))[0].numpy()
+  batch = next(iter(data.open(config.data).eval_batches(100)))
   with tempfile.TemporaryDirectory() as scratch:
     expected = pathlib.Path(scratch) / 'expected.npz'
-    np.savez(expected, images=images, log_prob=model.log_prob(images))
+    np.savez(expected, images=batch, log_prob=model.log_prob(batch))
     script = pathlib.Path(__file__).with_name('check_export.py')
     # -P keeps this folder's modules out of that process's way.
     result = subprocess.run(
@@ -96,7 +123,7 @@ def _check_export(workdir):
 
 def _summarise(summary, workdir):
   print(f"""
-Bits/dim of {summary['images']} held-out digits, lower is better:
+Bits/dim of {summary['images']} held-out faces, lower is better:
   {summary['histogram_bits_per_dim']:.3f}  a histogram of each pixel
   {summary['bits_per_dim_before']:.3f}  Glow before training
   {summary['bits_per_dim']:.3f}  Glow after training
@@ -107,7 +134,14 @@ Images that come back exactly: {summary['images_reconstructed_exactly']} of \
 Log-probabilities of the SavedModel, loaded by a process without tfp_glow:
   the same (largest difference {summary['export_difference']:.1e} nats)
 Done in {summary['seconds']:.0f} s. In {workdir}:
-  samples.png  interpolation.png  pictures/  metrics.jsonl  export/1""")
+  samples.png         faces that nobody drew, at three temperatures
+  interpolation.png   from one real face to another
+  attributes.png      real faces given a smile, glasses, a beard
+  levels.png          real faces with some of the model's levels drawn anew
+  learning_curve.png  bits/dim over the steps of training
+  metrics.jsonl  pictures/  export/1
+To play with it on a page:
+  python -m training.studio --model={workdir}/export/1""")
 
 
 if __name__ == '__main__':

@@ -54,8 +54,8 @@ def main(values):
   if values.typical_images:
     typicality = evaluation.typicality(config, model, values.typical_images)
   print(tfp_glow.export_saved_model(
-      model, values.directory or f'{values.workdir}/export', directions,
-      examples, typicality))
+      model, runs.results(values.workdir, values.directory, 'export'),
+      directions, examples, typicality))
 
 
 def _direction(text):

@@ -1,8 +1,9 @@
-"""Groups of images: what a run evaluates on, one class of it, or a folder."""
+"""Groups of images: a run's held-out ones, a class, an attribute, a folder."""
 
 import os
 
 import numpy as np
+import tensorflow as tf
 
 from training import data
 
@@ -63,6 +64,58 @@ def named(config, name, image_shape, split=None):
   batches = images.eval_batches(_BATCH_SIZE).unbatch()
   batches = batches.filter(lambda _, label: label == number)
   return batches.batch(_BATCH_SIZE)
+
+
+def with_attribute(images, name, has_it=True):
+  """Batches of the images to evaluate on that have an attribute, or lack it.
+
+  Args:
+    images: `data.Data`.
+    name: Python `str`, an attribute that is yes or no.
+    has_it: Python `bool`. Default value: `True`.
+
+  Returns:
+    batches: `tf.data.Dataset` of images, or of images and labels.
+
+  Raises:
+    ValueError: If there is no such attribute.
+  """
+  values = yes_or_no(images, [name])[:, 0]
+  batches = tf.data.Dataset.zip(
+      images.eval_batches(_BATCH_SIZE).unbatch(),
+      tf.data.Dataset.from_tensor_slices(values == has_it))
+  batches = batches.filter(lambda _, chosen: chosen)
+  return batches.map(lambda example, _: example).batch(_BATCH_SIZE)
+
+
+def yes_or_no(images, names):
+  """Which of the images to evaluate on have which attributes.
+
+  Args:
+    images: `data.Data`.
+    names: List of Python `str`, attributes that are yes or no.
+
+  Returns:
+    values: bool array `[num_eval, len(names)]`.
+
+  Raises:
+    ValueError: If one is no attribute, or has other values than yes and no.
+  """
+  binary = binary_attributes(images)
+  for name in names:
+    if name not in binary:
+      raise ValueError(
+          f'{name!r} is no attribute that images have or lack; '
+          + (f'such are {", ".join(binary)}.' if binary else
+             'the data set has none such.'))
+  return np.stack(
+      [images.eval_attribute(name) == 1 for name in names], axis=1)
+
+
+def binary_attributes(images):
+  """Names of the attributes that are yes or no."""
+  return [name for name, values in images.attributes.items()
+          if values == ['no', 'yes']]
 
 
 def _of_folder(config, name, image_shape):

@@ -12,8 +12,6 @@ Figure 6 of RealNVP's paper). A class-conditional model is given images of one
 class at a time.
 """
 
-import pathlib
-
 from absl import flags
 import numpy as np
 
@@ -43,15 +41,15 @@ def define_flags():
 def main(values):
   config, model = runs.load(values.workdir, values.weights)
   images = groups.open_split(config, values.split)
-  folder = pathlib.Path(values.output or values.workdir)
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = runs.results(values.workdir, values.output)
 
   first, second, labels, names = ends(
       model, images, values.rows, values.seed)
   strips = tfp_glow.interpolate(
       model, first, second, values.columns, values.method,
       **groups.conditions(model, labels))
-  _save(folder / 'interpolation.png', strips, names)
+  _save(folder / 'interpolation.png', strips, names,
+        ['real image', *[''] * (values.columns - 2), 'real image'])
 
   four, labels = _four(model, images, values.seed)
   grid = tfp_glow.manifold(
@@ -122,8 +120,8 @@ def _four(model, images, seed):
   return pixels[rows], None if labels is None else labels[rows]
 
 
-def _save(path, rows, names=None):
-  pictures.save_grid(path, rows, names)
+def _save(path, rows, names=None, column_names=None):
+  pictures.save_grid(path, rows, names, column_labels=column_names)
   print(path)
 
 

@@ -10,8 +10,6 @@ the first two, and so on; and temperatures.png, samples with one level at a
 temperature of 1 and the others at another.
 """
 
-import pathlib
-
 from absl import flags
 import numpy as np
 
@@ -42,8 +40,7 @@ def main(values):
       groups.open_split(config, values.split).eval_batches(100),
       values.columns, values.seed)
   conditions = groups.conditions(model, labels)
-  folder = pathlib.Path(values.output or values.workdir)
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = runs.results(values.workdir, values.output)
   for name, draw in (('levels', resampled), ('temperatures', tempered)):
     rows, names = draw(
         model, images, conditions, values.temperature, values.seed)
@@ -65,12 +62,12 @@ def resampled(model, images, conditions, temperature, seed):
     rows: uint8 `[1 + L, N, H, W, C]`.
     names: `1 + L` strings.
   """
-  rows, names = [images], ['images']
+  rows, names = [images], ['real images']
   for count in range(1, len(model.flow.latent_shapes) + 1):
     rows.append(tfp_glow.resample_levels(
         model, images, range(count), temperature, seed, **conditions))
-    names.append('all anew' if count == len(model.flow.latent_shapes) else
-                 f'{_levels(range(count))} anew')
+    names.append('all drawn anew' if count == len(model.flow.latent_shapes)
+                 else f'{_levels(range(count))} drawn anew')
   return np.stack(rows), names
 
 
@@ -92,10 +89,10 @@ def tempered(model, images, conditions, temperature, seed):
   rows, names = [], []
   for level in (None, *(range(count) if count > 1 else ())):
     temperatures = np.full([1, count], temperature)
-    names.append(f'all at {temperature:g}')
+    names.append(f'temperature {temperature:g}')
     if level is not None:
       temperatures[0, level] = 1.
-      names[-1] = f'{_levels([level])} at 1'
+      names[-1] = f'{_levels([level])} at temperature 1'
     rows.append(model.sample(
         len(images), temperatures, seed=seed, **conditions))
   return np.stack(rows), names

@@ -10,7 +10,7 @@ _GAP = 4
 _FONT_SIZE = 16
 
 
-def save_grid(path, rows, labels=None, min_cell=48, column_labels=None):
+def save_grid(path, rows, labels=None, min_cell=96, column_labels=None):
   """Writes rows of images to a PNG file.
 
   Images smaller than `min_cell` are enlarged by a whole factor, each pixel a
@@ -22,7 +22,7 @@ def save_grid(path, rows, labels=None, min_cell=48, column_labels=None):
     labels: `R` strings to write left of the rows, `''` for none, or `None`.
       Default value: `None`.
     min_cell: Python `int`, the least width and height of an image, in pixels
-      of the picture. Default value: `48`.
+      of the picture. Default value: `96`.
     column_labels: `N` strings to write above the columns, or `None`.
       Default value: `None`.
 

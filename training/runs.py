@@ -1,6 +1,7 @@
 """A working folder: its recipe, and the model as last trained."""
 
 import contextlib
+import importlib
 import json
 import os
 import pathlib
@@ -8,11 +9,13 @@ import pathlib
 import keras
 import ml_collections
 
+import tfp_glow
 from training import checkpoints
 from training import models
 
 WEIGHTS = ('raw', 'averaged')
 CHECKPOINTS = 'checkpoints'
+_PRETRAINED = 'pretrained:'
 _RECIPE = 'config.json'
 # What may differ when a run goes on; all else decides its weights.
 _MAY_CHANGE = frozenset([
@@ -87,7 +90,8 @@ def load(workdir, weights=None):
   """Loads the model that a working folder has, as it was last trained.
 
   Args:
-    workdir: Python `str`.
+    workdir: Python `str`; or `'pretrained:NAME'`, a model that comes with the
+      package.
     weights: Python `str`, `'raw'` as they are trained, or `'averaged'`, their
       moving average. Default value: `None`, averaged where there is one.
 
@@ -97,7 +101,10 @@ def load(workdir, weights=None):
 
   Raises:
     WrongFolderError: If the folder has no trained model, or no average.
+    ValueError: If no such model comes with the package.
   """
+  if str(workdir).startswith(_PRETRAINED):
+    return _load_pretrained(workdir.removeprefix(_PRETRAINED), weights)
   path = pathlib.Path(workdir) / _RECIPE
   if not path.exists():
     raise WrongFolderError(
@@ -123,6 +130,39 @@ def load(workdir, weights=None):
     swap.set_model(model)
     swap.on_test_begin()
   return config, model
+
+
+def _load_pretrained(name, weights):
+  """The same of a model that comes with the package."""
+  model = tfp_glow.pretrained(name)
+  if weights == 'averaged':
+    raise WrongFolderError(
+        f'{_PRETRAINED}{name} has no averaged weights: it has one set.')
+  recipe = importlib.import_module(f'training.configs.{name}_pretrained')
+  return recipe.get_config(), model
+
+
+def results(workdir, output, name=''):
+  """Where a command writes: `output`, or else `name` in the working folder.
+
+  Args:
+    workdir: Python `str`.
+    output: Python `str`, or `None`.
+    name: Python `str`, of a file or folder. Default value: `''`, the working
+      folder itself.
+
+  Returns:
+    path: `pathlib.Path`, whose folder is there.
+
+  Raises:
+    ValueError: If neither is a place to write to.
+  """
+  if output is None and str(workdir).startswith(_PRETRAINED):
+    raise ValueError(
+        f'--workdir={workdir} is no folder: say where to write by --output.')
+  path = pathlib.Path(output or os.path.join(workdir, name))
+  (path.parent if name else path).mkdir(parents=True, exist_ok=True)
+  return path
 
 
 @contextlib.contextmanager

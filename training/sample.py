@@ -8,8 +8,6 @@ For example
 One row for each temperature, or for each class at each temperature.
 """
 
-import pathlib
-
 from absl import flags
 import numpy as np
 
@@ -41,11 +39,10 @@ def define_flags():
 def main(values):
   _, model = runs.load(values.workdir, values.weights)
   rows, names = draw(
-      model, _numbers('temperatures', values.temperatures, float),
+      model, command.numbers('temperatures', values.temperatures),
       _classes(model, values.classes), values.rows, values.columns,
       values.seed)
-  path = pathlib.Path(values.output or f'{values.workdir}/samples.png')
-  path.parent.mkdir(parents=True, exist_ok=True)
+  path = runs.results(values.workdir, values.output, 'samples.png')
   pictures.save_grid(path, rows, names)
   print(path)
 
@@ -63,7 +60,7 @@ def draw(model, temperatures, classes, num_rows, columns, seed):
 
   Returns:
     rows: uint8 `[R, columns, H, W, C]`.
-    names: `R` strings.
+    names: `R` strings, empty where a row goes on with the one above.
   """
   rows, names = [], []
   for temperature in temperatures:
@@ -72,8 +69,10 @@ def draw(model, temperatures, classes, num_rows, columns, seed):
       rows.append(model.sample(
           columns, temperature=temperature, label=label,
           seed=None if seed is None else seed + row))
-      names.append(f'{temperature:g}' if classes is None else
-                   f'class {row} at {temperature:g}')
+      if classes is not None:
+        names.append(f'class {row}, temperature {temperature:g}')
+      else:
+        names.append(f'temperature {temperature:g}' if row == 0 else '')
   return np.stack(rows), names
 
 
@@ -85,19 +84,12 @@ def _classes(model, names):
   every = list(range(model.flow.num_classes))
   if names is None:
     return every
-  classes = _numbers('classes', names, int)
+  classes = command.numbers('classes', names, int)
   for number in classes:
     if number not in every:
       raise ValueError(
           f'--classes has {number}, which is none of 0 .. {len(every) - 1}.')
   return classes
-
-
-def _numbers(flag, texts, kind):
-  try:
-    return [kind(text) for text in texts]
-  except ValueError as error:
-    raise ValueError(f'--{flag}={",".join(texts)}: {error}.') from error
 
 
 if __name__ == '__main__':

@@ -130,8 +130,9 @@ def test_samples_have_a_row_for_each_class_and_temperature(workdir):
   _, model = runs.load(workdir)
   rows, names = sample.draw(model, [.5, 1.], [0, 3], 3, 4, seed=1)
   assert rows.shape == (4, 4, 8, 8, 1)
-  assert names == ['class 0 at 0.5', 'class 3 at 0.5', 'class 0 at 1',
-                   'class 3 at 1']
+  assert names == [
+      'class 0, temperature 0.5', 'class 3, temperature 0.5',
+      'class 0, temperature 1', 'class 3, temperature 1']
   np.testing.assert_array_equal(
       rows[1], model.sample(4, temperature=.5, label=3, seed=4))
 
@@ -324,7 +325,7 @@ def test_sample_draws_what_is_asked_for(workdir, tmp_path, capsys):
       temperatures=['0.7'], classes=['1', '2'], seed=0)
   sample.main(types.SimpleNamespace(**arguments))
   assert capsys.readouterr().out == f'{output}\n'
-  assert Image.open(output).height == 2 * 52 + 4
+  assert Image.open(output).height == 2 * 100 + 4
   for change, message in (
       ({'classes': ['11']}, '--classes has 11, which is none of 0 .. 9'),
       ({'classes': ['one']}, '--classes=one: invalid literal'),
@@ -336,4 +337,5 @@ def test_sample_draws_what_is_asked_for(workdir, tmp_path, capsys):
 def test_judge_wants_classes(tmp_path):
   train.train(recipe('--config.steps=2'), str(tmp_path))
   with pytest.raises(ValueError, match='not class-conditional'):
-    judge.main(types.SimpleNamespace(workdir=tmp_path, weights=None))
+    judge.main(types.SimpleNamespace(
+        workdir=tmp_path, weights=None, attribute=[]))

@@ -62,7 +62,7 @@ def test_a_direction_is_found_drawn_and_exported(workdir, tmp_path):
       groups.named(config, '3', shape, 'train'))
   np.testing.assert_allclose(direction, want, atol=1e-4)
   # Three columns, and what they are called above them.
-  assert Image.open(png).size == (3 * 52 + 4, 4 * 52 + 4 + 32)
+  assert Image.open(png).size == (3 * 100 + 4, 4 * 100 + 4 + 32)
 
   exported, = run('export', f'--workdir={workdir}',
                   f'--directory={tmp_path}/served', f'--direction=big={npy}',
@@ -160,10 +160,11 @@ def values(workdir, output, **kwargs):
 def test_strips_lead_from_one_image_to_another(workdir, tmp_path, monkeypatch):
   rows = []
   monkeypatch.setattr(interpolate.pictures, 'save_grid',
-                      lambda path, images, names: rows.append((images, names)))
+                      lambda path, images, names, column_labels: rows.append(
+                          (images, names, column_labels)))
   interpolate.main(values(
       workdir, tmp_path, rows=3, columns=5, method='linear'))
-  (strips, names), (manifold, no_names) = rows
+  (strips, names, ends), (manifold, no_names, no_ends) = rows
   config, model = runs.load(workdir)
   images = groups.open_split(config, None)
   pixels, labels = groups.draw(images.eval_batches(10), 50 * 3)
@@ -172,7 +173,8 @@ def test_strips_lead_from_one_image_to_another(workdir, tmp_path, monkeypatch):
   np.testing.assert_array_equal(strips[:, 0], dark[:6:2])
   np.testing.assert_array_equal(strips[:, -1], dark[1:6:2])
   assert names == [f'{a} to {b}' for a, b in zip(labels[:6:2], labels[1:6:2])]
-  assert manifold.shape == (8, 8, 8, 8, 1) and no_names is None
+  assert ends == ['real image', '', '', '', 'real image']
+  assert manifold.shape == (8, 8, 8, 8, 1) and no_names is no_ends is None
   assert np.mean(manifold[0, 0] == dark[0]) > .9
   assert np.mean(manifold[2, 2] == dark[3]) > .9
 
@@ -195,13 +197,14 @@ def test_levels_are_drawn_anew_one_after_the_other(
   images, _ = groups.draw(
       groups.open_split(config, None).eval_batches(10), 3)
   rows, names = levels.resampled(model, images, {}, .7, seed=0)
-  assert names == ['images', 'level 0 anew', 'all anew']
+  assert names == ['real images', 'level 0 drawn anew', 'all drawn anew']
   np.testing.assert_array_equal(
       rows[1], tfp_glow.resample_levels(model, images, [0], .7, seed=0))
   np.testing.assert_array_equal(
       rows[2], tfp_glow.resample_levels(model, images, [0, 1], .7, seed=0))
   rows, names = levels.tempered(model, images, {}, .7, seed=1)
-  assert names == ['all at 0.7', 'level 0 at 1', 'level 1 at 1']
+  assert names == [
+      'temperature 0.7', 'level 0 at temperature 1', 'level 1 at temperature 1']
   np.testing.assert_array_equal(rows[0], model.sample(3, .7, seed=1))
   np.testing.assert_array_equal(rows[2], model.sample(3, [[.7, 1.]], seed=1))
   levels.main(values(

@@ -32,11 +32,11 @@ def recipe(name):
   return importlib.import_module(f'training.configs.{name}').get_config()
 
 
-def test_digits_folders_and_all_presets_have_recipes():
+def test_digits_faces_folders_and_all_presets_have_recipes():
   assert FILES == [
       'digits', 'digits_conditional', 'digits_nice', 'digits_real_nvp',
-      'glow_mnist', 'image_folder', 'image_folder_real_nvp', 'preset',
-      'real_nvp_mnist']
+      'faces', 'faces_pretrained', 'glow_mnist', 'image_folder',
+      'image_folder_real_nvp', 'preset', 'real_nvp_mnist']
 
 
 def run(*arguments, **environment):

@@ -95,6 +95,18 @@ def openai_glow_variables(flow):
     ValueError: If it has a condition that the program does not know.
   """
   tf1.check_system(flow, glow_lib.Glow)
+  return named_variables(flow)
+
+
+def named_variables(flow):
+  """The same of any `Glow`, which the program need not know.
+
+  Args:
+    flow: `Glow`.
+
+  Returns:
+    variables: `dict` from names to `StoredVariable`.
+  """
   config = flow.get_config()
   variables = {}
 

@@ -9,7 +9,7 @@ from training import config
 def get_config():
   recipe = config.get_config('glow')
   recipe.data.update(name='image_folder:PATH', image_size=32, channels=3)
-  recipe.model.update(levels=3, steps=8, width=64)
+  recipe.model.update(levels=3, steps=8, width=64, scale='bounded')
   recipe.optimizer.update(
       learning_rate=2e-3, warmup_images=16_000, schedule='cosine', clip=50.)
   recipe.update(

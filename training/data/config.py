@@ -13,7 +13,8 @@ def get_config():
   Returns:
     config: `ml_collections.ConfigDict` of
 
-      name: Which images: `'digits'` (those of scikit-learn), the name of any
+      name: Which images: `'digits'` (those of scikit-learn), `'faces'` or
+        `'faces/64x64'` (cartoons, which the project draws), the name of any
         image data set of TFDS (`'cifar10'`, `'downsampled_imagenet/32x32'`),
         `'image_folder:PATH'` or `'npz:PATH'`.
       train_split: What is trained on, in TFDS's syntax (`'train[:90%]'`).

@@ -25,18 +25,25 @@ class Data:
     image_shape: `(H, W, C)`.
     num_classes: Python `int`, or `None` where images have no labels.
     class_names: List of Python `str`, or `None`.
+    attributes: `dict` from names of attributes to the names of their values.
+    train_split: Python `str`, what is trained on, in TFDS's syntax.
     num_train: Python `int`, how many images there are to train on.
     num_eval: Python `int`, how many there are to evaluate on.
     description: Python `str`, sentences: which images these are, and what was
       guessed about them.
   """
 
-  def __init__(self, config, class_names, train, evaluation, description=''):
+  def __init__(self, config, source, train, evaluation, train_split,
+               eval_rows, description=''):
     self._config = ml_collections.FrozenConfigDict(config)
+    self._source = source
     self._train = train
     self._eval = evaluation
-    self.class_names = class_names
-    self.num_classes = len(class_names) if class_names else None
+    self._eval_rows = eval_rows
+    self.train_split = train_split
+    self.attributes = source.attributes
+    self.class_names = source.class_names
+    self.num_classes = len(self.class_names) if self.class_names else None
     self.num_train = len(train)
     self.num_eval = len(evaluation)
     *size, channels = (int(side) for side in train.shapes[0])
@@ -131,6 +138,26 @@ class Data:
     batches = batches.map(load, tf.data.AUTOTUNE, deterministic=True)
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))
 
+  def eval_attribute(self, name):
+    """An attribute of the images to evaluate on.
+
+    Args:
+      name: Python `str`, one of `attributes`.
+
+    Returns:
+      values: int32 array `[num_eval]`, numbers of the attribute's values, in
+        the order of `eval_batches`.
+
+    Raises:
+      ValueError: If there is no such attribute.
+    """
+    if name not in self.attributes:
+      raise ValueError(
+          f'{name!r} is no attribute of {self._source.name!r}, which has '
+          + (f'these: {", ".join(self.attributes)}.' if self.attributes
+             else 'none.'))
+    return self._source.attribute(self._eval_rows, name)
+
   def train_examples(self, count, seed):
     """Some images as training sees them, to initialise a model from.
 
@@ -190,18 +217,17 @@ def open(config, download=False):
   for argument, default in zip(('train_split', 'eval_split'),
                                source_lib.default_splits(source)):
     splits.append(config[argument] or default)
-    rows = source_lib.select(source, argument, splits[-1])
-    parts += rows
-    stores.append(store_lib.open_store(source, argument, rows, config))
+    parts.append(source_lib.select(source, argument, splits[-1]))
+    stores.append(store_lib.open_store(source, argument, parts[-1], config))
   store_lib.check_shapes(source, config, [store.shapes[0] for store in stores])
   reading = reading_lib.Reading(config.bits)
   for store in stores:
     reading.add(store.reading)
   reading.warn(source.name)
   left_out = {name: size for name, size in source.splits.items()
-              if name not in {part.split for part in parts}}
+              if name not in {part.split for rows in parts for part in rows}}
   _warn_of_guesses(source, stores, left_out)
-  return Data(config, source.class_names, *stores,
+  return Data(config, source, *stores, splits[0], parts[1],
               _description(source, stores, splits, left_out, reading))
 
 

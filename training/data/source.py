@@ -23,11 +23,14 @@ class Source(abc.ABC):
   Attributes:
     name: Python `str`, as in the configuration.
     class_names: List of Python `str`, or `None` where images have no labels.
+    attributes: `dict` from what is known of each image (`'smile'`) to the
+      names of its values (`['no', 'yes']`).
     is_held_out: Python `bool`, whether `test` is a tenth of each class that
       the source itself has held out.
   """
 
   class_names: list[str] | None = None
+  attributes: dict[str, list[str]] = {}
   is_held_out = False
 
   def __init__(self, name):
@@ -54,6 +57,18 @@ class Source(abc.ABC):
       examples: `tf.data.Dataset` of pairs: an image, uint8 `[H, W, C]`, and
         its label, int32, `0` where there are none. In a fixed order.
     """
+
+  def attribute(self, rows, name):
+    """Reads an attribute of some rows, in the order of `examples`.
+
+    Args:
+      rows: List of `Rows`.
+      name: Python `str`, of `attributes`.
+
+    Returns:
+      values: int32 `[N]`, numbers of the attribute's values.
+    """
+    raise NotImplementedError(f'{self.name!r} has no attributes.')
 
 
 def select(source, argument, split):

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from training.data import digits
+from training.data import faces
 from training.data import source
 
 _TIMEOUT_SECONDS = 10
@@ -29,6 +30,11 @@ class TFDS(source.Source):
         features['label'], tfds.features.ClassLabel)
     if labelled:
       self.class_names = features['label'].names
+    self._paths, self.attributes = {}, {}
+    for path, names in _attributes(features):
+      # A name that two features share is their whole path instead.
+      name = path[-1] if path[-1] not in self._paths else '/'.join(path)
+      self._paths[name], self.attributes[name] = path, names
 
   @property
   def splits(self):
@@ -41,12 +47,6 @@ class TFDS(source.Source):
             hashlib.sha256(info.read_bytes()).hexdigest()]
 
   def examples(self, rows, reading):
-    split = '+'.join(
-        f'{part.split}[{part.start}:{part.stop}]' for part in rows)
-    dataset = self._builder.as_dataset(
-        split=split, shuffle_files=False,
-        read_config=tfds.ReadConfig(try_autocache=False))
-
     def image_and_label(example):
       image = example[self._image][..., :3]
       shape = image.shape
@@ -57,7 +57,27 @@ class TFDS(source.Source):
       label = example['label'] if self.class_names else 0
       return tf.ensure_shape(image, shape), tf.cast(label, tf.int32)
 
-    return dataset.map(image_and_label, tf.data.AUTOTUNE)
+    return self._read(rows).map(image_and_label, tf.data.AUTOTUNE)
+
+  def attribute(self, rows, name):
+    path = self._paths[name]
+    wanted = True
+    for key in reversed(path):
+      wanted = {key: wanted}
+    values = []
+    for example in self._read(
+        rows, tfds.decode.PartialDecoding(wanted)).as_numpy_iterator():
+      for key in path:
+        example = example[key]
+      values.append(example)
+    return np.array(values, np.int32)
+
+  def _read(self, rows, decoders=None):
+    split = '+'.join(
+        f'{part.split}[{part.start}:{part.stop}]' for part in rows)
+    return self._builder.as_dataset(
+        split=split, shuffle_files=False, decoders=decoders,
+        read_config=tfds.ReadConfig(try_autocache=False))
 
 
 def open_tfds(name, data_dir, cache_dir, download):
@@ -66,7 +86,7 @@ def open_tfds(name, data_dir, cache_dir, download):
   Args:
     name: Python `str`, of a data set, or data set and configuration.
     data_dir: Python `str`, where data sets are, or `None`.
-    cache_dir: `pathlib.Path`, where the digits are prepared.
+    cache_dir: `pathlib.Path`, where the digits and the faces are prepared.
     download: Python `bool`, whether to download it if it is not there.
 
   Returns:
@@ -78,7 +98,9 @@ def open_tfds(name, data_dir, cache_dir, download):
     ValueError: If there is none of that name, or it has no images.
   """
   if name == 'digits':
-    return TFDS(name, _digits(cache_dir))
+    return TFDS(name, _own(digits.Digits(data_dir=cache_dir)))
+  if name == 'faces' or name.startswith('faces/'):
+    return TFDS(name, _own(faces.builder(name, cache_dir)))
   try:
     builder = tfds.builder(name, data_dir=data_dir)
   except (AssertionError, ValueError, tfds.core.DatasetNotFoundError) as error:
@@ -102,7 +124,7 @@ def _nearest(name):
     configurations = tfds.builder_cls(dataset).builder_configs
     names = [f'{dataset}/{one}' for one in configurations] or [dataset]
   else:
-    names = ['digits', 'image_folder:PATH', 'npz:PATH', *builders]
+    names = ['image_folder:PATH', 'npz:PATH', *builders]
   return difflib.get_close_matches(name, names, n=3, cutoff=0.)
 
 
@@ -118,14 +140,16 @@ def _check_network(builder):
           f'{builder.data_path}.') from error
 
 
-def _digits(data_dir):
-  """The digits, prepared without a word: it takes no time."""
-  builder = digits.Digits(data_dir=data_dir)
+def _own(builder):
+  """One of the project's own data sets, prepared without TFDS's words."""
   if builder.is_prepared():
     return builder
-  with (contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO())):
-    return _prepared(builder)
+  tfds.disable_progress_bar()
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      return _prepared(builder)
+  finally:
+    tfds.enable_progress_bar()
 
 
 def _prepared(builder):
@@ -159,6 +183,18 @@ def _root(builder):
   """The folder of all data sets, above name, configuration and version."""
   depth = len(builder.info.full_name.split('/'))
   return builder.data_path.parents[depth - 1]
+
+
+def _attributes(features, path=()):
+  """Paths and names of values of features that are yes or no, or classes."""
+  for key, feature in features.items():
+    here = (*path, key)
+    if isinstance(feature, tfds.features.FeaturesDict):
+      yield from _attributes(feature, here)
+    elif isinstance(feature, tfds.features.ClassLabel):
+      yield here, feature.names
+    elif feature.shape == () and feature.np_dtype == np.bool_:
+      yield here, ['no', 'yes']
 
 
 def _image_key(name, features):
