@@ -64,7 +64,7 @@ def class_model():
     (lambda: tg.Checkerboard('first'), ValueError, ['`kept`', 'even', 'odd']),
     (lambda: tg.ChannelPermutation([0, 2]), ValueError, ['`order`', '[0, 2]']),
     (lambda: tg.ActNorm(2).inverse(zeros(1, 4, 4, 2), label=[1]),
-     TypeError, ['`label`', 'reaches no layer']),
+     TypeError, ['`label`', 'no layer of']),
     (lambda: tg.ActNorm(2).forward_log_det_jacobian(
         zeros(1, 4, 4, 2), 3, noise=1.), TypeError, ['`noise`']),
     (lambda: tg.ActNorm(2).initialize(zeros(0, 4, 4, 2)),
@@ -121,7 +121,7 @@ def test_glow_says_what_its_latents_and_conditions_must_be():
     flow.inverse(y, label=[0., 1.], context=context)
   with pytest.raises(tf.errors.InvalidArgumentError, match=r'0 \.\. 2'):
     flow.inverse(y, label=[0, 3], context=context)
-  with pytest.raises(TypeError, match='`feature_map`, which reaches no layer'):
+  with pytest.raises(TypeError, match='`feature_map`: no layer of'):
     flow.inverse(y, label=[0, 1], context=context, feature_map=y)
 
 
@@ -168,8 +168,8 @@ def test_images(model, method, images, error, words):
      ['`sample_weight`']),
     (lambda m: m.adapt(tf.data.Dataset.from_tensor_slices(
         IMAGES[:0]).batch(2)), ValueError, ['`images`', 'empty']),
-    (lambda m: tg.FlowModel(m.flow, num_bits=9), ValueError,
-     ['`num_bits`', '9', '1 .. 8']),
+    (lambda m: tg.FlowModel(m.flow, num_bits=17), ValueError,
+     ['`num_bits`', '17', '1 .. 16']),
     (lambda m: tg.FlowModel(m.flow, preprocessing='none'), ValueError,
      ['`preprocessing`', 'none', 'logit']),
     (lambda m: tg.FlowModel(m.flow, image_shape=(8, 8, 2)), ValueError,
@@ -227,3 +227,34 @@ def test_fit_without_the_labels_it_needs(class_model):
   class_model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
   with pytest.raises(TypeError, match='label'):
     class_model.fit(IMAGES, verbose=0)
+
+
+@pytest.mark.parametrize('make,shape,fitting,padded,pad', [
+    (lambda shape, n: tg.Glow(shape, levels=n, steps=1, width=2),
+     (28, 28, 1), '`levels=2`', (32, 32), '`data.pad=2`'),
+    (lambda shape, n: tg.Glow(shape, levels=n, steps=1, width=2),
+     (12, 24, 1), '`levels=2`', (16, 24), None),
+    (lambda shape, n: tg.Glow(shape, levels=n, steps=1, width=2),
+     (15, 15, 1), None, (16, 16), None),
+    (lambda shape, n: tg.RealNVP(shape, scales=n + 1, width=2,
+                                 residual_blocks=1),
+     (28, 28, 1), '`scales=3`', (32, 32), '`data.pad=2`'),
+    (lambda shape, n: tg.RealNVP(shape, scales=n + 1, width=2,
+                                 residual_blocks=1),
+     (15, 14, 1), '`scales=1`', (16, 16), None),
+])
+def test_images_that_cannot_be_halved_so_often(
+    make, shape, fitting, padded, pad):
+  """What the error says fits does."""
+  with pytest.raises(ValueError, match='a multiple of 8 is needed') as error:
+    make(shape, 3)
+  words = str(error.value)
+  assert f'Images of {padded[0]}x{padded[1]} would fit' in words
+  make((*padded, 1), 3)
+  assert (pad in words) if pad else ('data.pad' not in words)
+  if fitting is None:
+    assert words.count('=') == 1
+  else:
+    assert words.endswith(f', or {fitting}.')
+    count = int(fitting[-2])
+    make(shape, count - 1 if 'scales' in fitting else count)

@@ -225,5 +225,5 @@ def test_vectors_of_another_size_are_refused():
   flow = make()
   with pytest.raises(ValueError, match=r'`y` .*\[..., 6\] is needed'):
     flow.inverse(tf.zeros([3, 4], tf.float64))
-  with pytest.raises(TypeError, match='`feature_map`, which reaches no layer'):
+  with pytest.raises(TypeError, match='`feature_map`: no layer of'):
     flow.inverse(vectors(3), feature_map=tf.zeros([3, 2, 2, 1], tf.float64))

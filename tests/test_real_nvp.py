@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 from tests import dinh
 import tfp_glow as tg
+from tfp_glow import execution
 from tfp_glow import networks
 
 tfd = tfp.distributions
@@ -160,11 +161,14 @@ def test_training_uses_and_averages_statistics_of_the_batch():
     np.testing.assert_array_equal(variable, value)
   assert np.abs(x - flow.inverse(tf.identity(y))).max() > .1
 
-  with tg.bijectors.batch_norm.updating_running_averages():
-    flow.inverse(y)  # not in training mode
-    for variable, value in zip(moments(flow), before):
-      np.testing.assert_array_equal(variable, value)
-    flow.inverse_and_log_det(y, training=True)
+  updates = execution.Updates()
+  flow.evaluate(y, True, execution.Context(updates=updates))
+  assert not updates.pairs
+  flow.evaluate(y, True, execution.Context(training=True, updates=updates))
+  updates.apply_where(False)
+  for variable, value in zip(moments(flow), before):
+    np.testing.assert_array_equal(variable, value)
+  updates.apply_where(True)
   # The averages have gone a tenth of the way; with the whole of it they are
   # the batch's statistics, and evaluation gives what training gave.
   for variable, value in zip(moments(flow), before):
@@ -176,10 +180,8 @@ def test_training_uses_and_averages_statistics_of_the_batch():
 
 
 @pytest.mark.parametrize('way', ['eager', 'graph', 'XLA'])
-def test_one_training_log_prob_moves_averages_once(way):
+def test_one_evaluation_in_training_moves_averages_once(way):
   flow = make((2, 2, 2), scales=1)
-  distribution = tfd.TransformedDistribution(
-      tfd.Sample(tfd.Normal(tf.zeros([], tf.float64), 1.), [8]), flow)
   y = images(5, shape=(2, 2, 2))
   norm = next(m for m in flow.submodules if isinstance(m, tg.BatchNorm))
   before = norm.running.mean.numpy()
@@ -187,13 +189,15 @@ def test_one_training_log_prob_moves_averages_once(way):
   changed = coupling.mask.split(coupling.inverse(y, training=True))[1]
   want = .9 * before + .1 * np.mean(changed, axis=(0, 1, 2))
 
-  def log_prob(y):
-    with tg.bijectors.batch_norm.updating_running_averages():
-      return distribution.log_prob(y, bijector_kwargs={'training': True})
+  def evaluate(y):
+    updates = execution.Updates()
+    flow.evaluate(y, True, execution.Context(training=True, updates=updates))
+    updates.apply_where(True)
 
   if way != 'eager':
-    log_prob = tf.function(log_prob, jit_compile=way == 'XLA')
-  log_prob(y)
+    evaluate = tf.function(
+        evaluate, jit_compile=way == 'XLA', autograph=False)
+  evaluate(y)
   np.testing.assert_allclose(norm.running.mean, want, rtol=1e-12)
 
 
@@ -235,13 +239,13 @@ def test_conditions_reach_every_coupling(name, monkeypatch):
   conditions = cast(FEATURE_MAP if name == 'feature_map' else CONTEXT)
   flow = make((4, 4, 1), **size)
   seen = []
-  append = networks.append_channels
+  append = networks.convolution.append_channels
 
   def recorded(x, *given):
     seen.extend(c for c in given if c is not None)
     return append(x, *given)
 
-  monkeypatch.setattr(networks, 'append_channels', recorded)
+  monkeypatch.setattr(networks.convolution, 'append_channels', recorded)
   y = images(3, shape=(4, 4, 1))
   with tf.GradientTape() as tape:
     x = flow.inverse(y, **conditions)
@@ -270,7 +274,7 @@ def test_without_its_condition_it_says_what_it_needs():
   flow = make(scales=1, context_size=2)
   with pytest.raises(TypeError, match='needs `context=`'):
     flow.inverse(images(3))
-  with pytest.raises(TypeError, match='`feature_map`, which reaches no layer'):
+  with pytest.raises(TypeError, match='`feature_map`: no layer of'):
     flow.inverse(images(3), **cast({**FEATURE_MAP, **CONTEXT}))
 
 
@@ -279,13 +283,13 @@ def test_one_log_prob_calls_each_network_once(monkeypatch):
   distribution = tfd.TransformedDistribution(
       tfd.Sample(tfd.Normal(0., 1.), [32]), flow)
   calls = []
-  call = networks.ResidualNetwork.call
+  apply = networks.ResidualNetwork.apply
 
   def counted(self, *args, **kwargs):
     calls.append(self)
-    return call(self, *args, **kwargs)
+    return apply(self, *args, **kwargs)
 
-  monkeypatch.setattr(networks.ResidualNetwork, 'call', counted)
+  monkeypatch.setattr(networks.ResidualNetwork, 'apply', counted)
   distribution.log_prob(images(3, dtype=tf.float32))
   assert len(calls) == len({id(c) for c in calls}) == 10
 

@@ -48,6 +48,35 @@ def test_a_nearly_singular_layer_gives_a_warning():
   assert check.history[0][1] > 1e-3
 
 
+@pytest.mark.parametrize('scale', ['sigmoid', 'bounded'])
+def test_noise_that_cannot_be_rebuilt_gives_a_warning(scale):
+  grey = (120 + IMAGES % 16).astype(np.uint8)
+  flow = tg.Glow((8, 8, 2), levels=1, steps=2, width=8, scale=scale, seed=0)
+  model = tg.FlowModel(flow, seed=0)
+  model.adapt(grey)
+  model.compile(keras.optimizers.SGD(0.))
+  rng = np.random.default_rng(1)
+  for coupling in flow.bijectors[3:7:3]:
+    # The last convolution's: scales are of order 1 for the images alone.
+    *_, kernel = [v for v in coupling.conditioner.trainable_variables
+                  if len(v.shape) == 4]
+    kernel.assign(.3 * rng.standard_normal(kernel.shape))
+  check = tg.ReconstructionCheck(grey[:4], every=1)
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    model.fit(grey, batch_size=16, verbose=0, callbacks=[check])
+  told = [str(warning.message) for warning in caught
+          if 'uniform noise' in str(warning.message)]
+  (step, error), = check.history
+  (noise_step, noise_error), = check.noise_history
+  assert step == noise_step == 1 and error < 1e-5
+  if scale == 'bounded':
+    assert not told and noise_error < 1e-4
+  else:
+    assert len(told) == 1 and "`scale='bounded'` help" in told[0]
+    assert not noise_error < 1e-3
+
+
 def test_the_distance_between_checks_is_positive():
   with pytest.raises(ValueError, match='`every` must be a positive'):
     tg.ReconstructionCheck(IMAGES, every=0)

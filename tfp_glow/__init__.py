@@ -40,5 +40,8 @@ from tfp_glow.latent import resample_levels
 from tfp_glow.model import FlowModel
 from tfp_glow.pretrained_models import pretrained
 from tfp_glow.reconstruction_check import ReconstructionCheck
+from tfp_glow.score_maps import score_map
+from tfp_glow.scores import Typicality
+from tfp_glow.scores import score
 from tfp_glow.serving import export_saved_model
 from tfp_glow.version import __version__

@@ -55,8 +55,11 @@ class ReconstructionCheck(keras.callbacks.Callback):
     self._every = every
     self._tolerance = tolerance
     self._conditions = conditions
+    self._noise = np.random.default_rng(0).integers(
+        0, 256, np.shape(images), dtype=np.uint8)
     # Step and error of each check.
     self.history = []
+    self.noise_history = []
 
   def set_model(self, model):
     super().set_model(model)
@@ -66,6 +69,10 @@ class ReconstructionCheck(keras.callbacks.Callback):
   def errors(self) -> tf.Tensor:
     """The error of each segment of layers now, `[num_segments]`."""
     return self._measure_in_graph(self._inputs)
+
+  def noise_errors(self):
+    """The same for as many images of uniform noise."""
+    return self._measure_in_graph(tf.convert_to_tensor(self._noise))
 
   def on_train_batch_end(self, batch, logs=None):
     step = int(self.model.optimizer.iterations)
@@ -80,6 +87,16 @@ class ReconstructionCheck(keras.callbacks.Callback):
           "nearly singular, and gradients with `memory='recompute'` are no "
           "better than that. Train with `memory='store'`, or a lower learning "
           'rate.', stacklevel=2)
+    noise_error = float(np.max(self.noise_errors(), initial=0.))
+    self.noise_history.append((step, noise_error))
+    if error <= self._tolerance and not noise_error <= self._tolerance:
+      warnings.warn(
+          f'At step {step} images of uniform noise are rebuilt with a relative '
+          f'error of {noise_error:.1e}, above {self._tolerance:.1e}, though '
+          'those given are rebuilt well: away from the data the flow does not '
+          'invert, and samples may not be finite. Affine couplings with '
+          "`scale='bounded'` help, and so does a lower learning rate.",
+          stacklevel=2)
 
   def _measure(self, inputs):
     conditions = dict(inputs)

@@ -13,8 +13,11 @@ from training import evaluation
 from training import metrics
 from training import pictures
 from training import runs
+from training import stability
 
 _COLUMNS = 8
+# For how many images and samples the growth of a small change is measured.
+_AMPLIFIED = 8
 # How often a step is waited for to see whether it was finite.
 _STEPS_BETWEEN_LOOKS = 10
 _ADVICE = """\
@@ -132,6 +135,10 @@ class Evaluate(Counting):
     self._results = []
     self._folder = pathlib.Path(workdir) / 'pictures'
 
+  def set_model(self, model):
+    super().set_model(model)
+    self._stability = stability.Stability(model, self._config.batch_size)
+
   def on_train_begin(self, logs=None):
     if self.step == 0:
       self._results.append(self._evaluate(0))
@@ -189,10 +196,26 @@ class Evaluate(Counting):
         'eval_bits_per_dim': mean,
         'eval_bits_per_dim_error': error,
         **evaluation.latent_statistics(self.model, images, **conditions),
+        **self._measure_stability(images, conditions),
     }
     return scalars, [('samples', *self._draw_samples()),
                      ('reconstructions',
                       *self._draw_reconstructions(images, conditions))]
+
+  def _measure_stability(self, images, conditions):
+    """How many samples are finite, and what a small change grows by."""
+    measured, seed = self._stability, self._config.seed
+    scalars = {}
+    for temperature in self._config.temperatures:
+      shares = measured.samples(
+          self._config.batch_size, temperature, seed, **conditions)
+      scalars[f'finite_samples_{temperature:g}'] = 1. - shares['not_finite']
+    few = {name: value[:_AMPLIFIED] for name, value in conditions.items()}
+    scalars['encode_amplification'] = measured.encode_amplification(
+        images[:_AMPLIFIED], **few).max()
+    scalars['decode_amplification'] = measured.decode_amplification(
+        self.model.sample_latents(_AMPLIFIED, 1., seed), **few).max()
+    return scalars
 
   def _draw_samples(self):
     """The same latents each time, so that one sees them change."""

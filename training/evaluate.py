@@ -59,11 +59,8 @@ def main(values):
 
 
 def _histogram(config, batches):
-  fields = config.data.copy_and_resolve_references()
-  # As they are: augmentation would blur the histograms.
-  with fields.ignore_type():
-    fields.update(flip=False, shift=0)
-  images = data.open(fields)
+  # Augmentation would blur the histograms.
+  images = data.open(evaluation.unaugmented(config))
   train, _ = evaluation.images_and_labels(
       images.train_batches(images.num_train, config.seed).take(1))
   held_out, _ = evaluation.images_and_labels(batches)

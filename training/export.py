@@ -16,6 +16,7 @@ import numpy as np
 import tfp_glow
 from training import command
 from training import data
+from training import evaluation
 from training import groups
 from training import runs
 
@@ -34,6 +35,10 @@ def define_flags():
       'examples', 0, 'How many of the images that the recipe evaluates on are '
       'stored with the model, where anyone who has it can read them: '
       '`python -m training.studio` starts from them.', lower_bound=0)
+  flags.DEFINE_integer(
+      'typical_images', 0, 'Of how many training images the mean bits/dim is '
+      'taken and stored, for the signature `score`; 0 leaves that out.',
+      lower_bound=0)
 
 
 def main(values):
@@ -45,9 +50,12 @@ def main(values):
         data.open(config.data).eval_batches(100), values.examples)
     examples = (images, labels) if groups.conditions(
         model, labels) else images
+  typicality = None
+  if values.typical_images:
+    typicality = evaluation.typicality(config, model, values.typical_images)
   print(tfp_glow.export_saved_model(
       model, runs.results(values.workdir, values.directory, 'export'),
-      directions, examples))
+      directions, examples, typicality))
 
 
 def _direction(text):

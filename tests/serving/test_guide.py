@@ -64,7 +64,7 @@ def test_python_blocks_run_one_after_the_other(folder, client):
   assert 'smiling' in output.getvalue()
   assert 'StatusCode.INVALID_ARGUMENT' in output.getvalue()
   assert '`temperature` must be finite and not negative' in output.getvalue()
-  assert np.shape(names['moved']) == (2, *served.SHAPE)
+  assert np.shape(names['moved']['images']) == (2, *served.SHAPE)
   names['channel'].close()
 
 

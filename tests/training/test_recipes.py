@@ -8,11 +8,13 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 from tfp_glow.flows import presets
 from training import command
 from training import config
+from training import data
 from training import models
 from training.configs import preset
 
@@ -33,8 +35,8 @@ def recipe(name):
 def test_digits_faces_folders_and_all_presets_have_recipes():
   assert FILES == [
       'digits', 'digits_conditional', 'digits_nice', 'digits_real_nvp',
-      'faces', 'faces_pretrained', 'image_folder', 'image_folder_real_nvp',
-      'preset']
+      'faces', 'faces_pretrained', 'glow_mnist', 'image_folder',
+      'image_folder_real_nvp', 'preset', 'real_nvp_mnist']
 
 
 def run(*arguments, **environment):
@@ -111,6 +113,35 @@ def test_a_recipe_builds_the_flow_of_its_preset():
   assert settings['permutation'] == want.permutation == 'shuffle'
   assert settings['levels'] == want.levels
   assert settings['num_classes'] is None
+
+
+@pytest.mark.parametrize('name, latent_shapes', [
+    ('glow_mnist', [(14, 14, 2), (7, 7, 8)]),
+    ('real_nvp_mnist', [(14, 14, 2), (14, 14, 2)])])
+def test_recipes_of_mnist_build_flows_of_28_pixels(
+    name, latent_shapes, tmp_path):
+  given = recipe(name)
+  assert given.data.name == 'mnist' and given.model.num_bits == 8
+  path = tmp_path / 'mnist.npz'
+  digits = np.random.default_rng(0).integers(
+      0, 256, (6, 28, 28), dtype=np.uint8)
+  np.savez(path, x_train=digits, y_train=[3, 1, 4, 1, 5, 9],
+           x_test=digits[:2], y_test=[2, 6])
+  given.data.update(name=f'npz:{path}', cache_dir=str(tmp_path))
+  images = data.open(given.data)
+  depth = {'glow': 'steps', 'real_nvp': 'residual_blocks'}
+  given.model.update({'width': 4, depth[given.model.system]: 1})
+  model = models.build(given, images.image_shape, images.num_classes)
+  models.compile_model(model, given)
+  assert model.image_shape == (28, 28, 1)
+  assert model.flow.latent_shapes == latent_shapes
+  if given.model.system == 'glow':
+    assert model.flow.get_config()['scale'] == 'bounded'
+
+
+def test_presets_have_the_scale_of_the_paper():
+  for name in presets.PRESETS:
+    assert recipe(name).model.get('scale', 'sigmoid') == 'sigmoid'
 
 
 def test_warm_up_is_counted_in_images_and_then_the_schedule_follows():

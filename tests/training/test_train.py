@@ -102,6 +102,10 @@ def test_a_run_leaves_what_it_should(whole):
           evaluated[0]['eval_bits_per_dim'] - .1)
   assert evaluated[0]['eval_bits_per_dim_error'] > 0.
   assert {'latent_mean_0', 'latent_std_0'} <= set(evaluated[0])
+  for line in evaluated:
+    assert line['finite_samples_1'] == 1.
+    assert 0. < line['encode_amplification'] < 1e4
+    assert 0. < line['decode_amplification'] < 1e4
   assert sorted(os.listdir(whole / 'pictures')) == [
       f'{name}_{step:07d}.png' for name in ('reconstructions', 'samples')
       for step in (0, 4, 8, 12)]

@@ -362,12 +362,9 @@ def evaluate(bijector, value, inverse, context, event_ndims=None):
              bijector.forward_min_event_ndims)
   event_ndims = minimum if event_ndims is None else event_ndims
   if isinstance(bijector, FlowBijector):
-    prepared = context.prepare(
-        (id(bijector), inverse if bijector.prepares_each_way else None),
-        lambda: bijector.prepare(
-            [tf.convert_to_tensor(w) for w in bijector.weights], inverse,
-            None if context.prepared else execution.event_shape(
-                value, minimum) if bijector.weights else None))
+    event_shape = (execution.event_shape(value, minimum)
+                   if bijector.weights else None)
+    prepared = execution.prepare_one(bijector, inverse, event_shape, context)
     result, log_det = bijector.apply(value, prepared, inverse, context)
     return result, execution.sum_log_det(log_det, value, minimum, event_ndims)
   if inverse:

@@ -36,6 +36,9 @@ class TopPrior(flow_bijector.FlowBijector):
        https://arxiv.org/abs/1807.03039
   """
 
+  # The network sees zeros: what it makes of them is the same for all images.
+  prepares_for_event = True
+
   def __init__(self, network=None, class_network=None, num_classes=None,
                dtype=tf.float32, validate_args=False, name='top_prior'):
     """Takes the networks.
@@ -68,6 +71,21 @@ class TopPrior(flow_bijector.FlowBijector):
         conditioner_lib.Conditioner(class_network))
 
   @property
+  def num_classes(self) -> int | None:
+    """Number of classes, or `None`."""
+    return self._num_classes
+
+  @property
+  def is_built(self):
+    return all(network.is_built for network in (
+        self._network, self._class_network) if network is not None)
+
+  @property
+  def may_close_over(self):
+    return any(network.may_close_over for network in (
+        self._network, self._class_network) if network is not None)
+
+  @property
   def network(self):
     """The network of the learned prior, or `None`."""
     return self._network and self._network.network
@@ -86,11 +104,14 @@ class TopPrior(flow_bijector.FlowBijector):
     return self._network.weights if self._network else ()
 
   def prepare(self, weights, inverse, event_shape=None):
+    del inverse
     if not weights:
       return ()
-    if event_shape is not None:
-      event_shape = (*event_shape[:-1], 2 * event_shape[-1])
-    return self._network.prepare(weights, event_shape)
+    height, width, channels = event_shape
+    zeros = tf.zeros([1, height, width, 2 * channels], self.dtype)
+    prepared = self._network.prepare(
+        weights, (height, width, 2 * channels))
+    return self._network(zeros, 3, prepared=prepared)[0]
 
   def apply(self, value, prepared, inverse, context):
     mean, log_scale = self._mean_and_log_scale(value, prepared, context)
@@ -99,9 +120,13 @@ class TopPrior(flow_bijector.FlowBijector):
 
   def _mean_and_log_scale(self, value, prepared, context):
     total = tf.zeros([1, 1, 2 * value.shape[-1]], self.dtype)
-    if self._network is not None:
-      total = self._network(
-          self._zeros(value), 3, context=context, prepared=prepared)[0]
+    if not isinstance(prepared, tuple):
+      total = prepared
+    elif self._network is not None:
+      height, width, channels = execution.event_shape(value, 3)
+      zeros = tf.zeros([1, height, width, 2 * channels], self.dtype)
+      zeros.set_shape([1, *value.shape[-3:-1], 2 * channels])
+      total = self._network(zeros, 3, context=context)[0]
     if self._class_network is not None:
       label = self._checked_label(context.conditions.get('label'))
       by_class = self._class_network(
@@ -109,13 +134,6 @@ class TopPrior(flow_bijector.FlowBijector):
       total += tf.reshape(tf.cast(by_class, self.dtype), tf.concat(
           [tf.shape(label), [1, 1, 2 * value.shape[-1]]], axis=0))
     return tf.split(total, 2, axis=-1)
-
-  def _zeros(self, value):
-    """Returns the input of the network, `[1, H, W, 2 C]`."""
-    height, width, channels = execution.event_shape(value, 3)
-    zeros = tf.zeros([1, height, width, 2 * channels], self.dtype)
-    zeros.set_shape([1, *value.shape[-3:-1], 2 * channels])
-    return zeros
 
   def _checked_label(self, label):
     if label is None:

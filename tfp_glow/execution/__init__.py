@@ -16,6 +16,7 @@ from tfp_glow.execution.contract import sum_log_det
 from tfp_glow.execution.plan import Plan
 from tfp_glow.execution.plan import Segment
 from tfp_glow.execution.plan import segments
+from tfp_glow.execution.prepared import prepare_one
 from tfp_glow.execution.stacking import stack_weights
 from tfp_glow.execution.stored import event_shape
 

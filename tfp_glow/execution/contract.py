@@ -22,6 +22,8 @@ class Layer:
   stack_key = None
   # Whether `prepare` gives something else for each direction.
   prepares_each_way = False
+  # Whether `prepare` is told the event's shape even where the result is stored.
+  prepares_for_event = False
   # Whether the event keeps its shape, so that the layer can be in a segment.
   keeps_event_shape = True
   # Whether all variables have been made.
@@ -52,7 +54,8 @@ class Layer:
       weights: List of `Tensor` `[..., *shape]`, values of `weights`.
       inverse: Whether the direction is from data to latent.
       event_shape: Shape of an event, ints or scalar tensors, or `None` where
-        the result is stored for events of any shape.
+        the result is stored for events of any shape: maps of the size of the
+        image are larger than the weights that they come from.
 
     Returns:
       prepared: Structure of `Tensor` with the same leading axes.

@@ -17,25 +17,37 @@ def prepare(steps, inverse, event_shape, context):
   Returns:
     prepared: `dict` from layers to structures of `Tensor`.
   """
-  if context.prepared is not None:
-    # Maps of the size of the image are larger than the weights they come from.
-    event_shape = None
   prepared = {}
   for alike in _alike(steps):
-    first = alike[0]
-    key = (*map(id, alike), inverse if first.prepares_each_way else None)
-    if first.stack_key is None:
-      prepared[first] = context.prepare(key, lambda first=first: first.prepare(
-          [tf.convert_to_tensor(w) for w in first.weights], inverse,
-          event_shape))
+    if alike[0].stack_key is None:
+      prepared[alike[0]] = prepare_one(
+          alike[0], inverse, event_shape, context)
       continue
-    stacked = context.prepare(key, lambda alike=alike: alike[0].prepare(
-        stacked_weights(alike), inverse, event_shape))
+    stacked = _prepare(alike, lambda alike=alike: stacked_weights(alike),
+                       inverse, event_shape, context)
     rows = zip(*(tf.unstack(leaf, num=len(alike))
                  for leaf in tf.nest.flatten(stacked)))
     for step, row in zip(alike, rows):
       prepared[step] = tf.nest.pack_sequence_as(stacked, row)
   return prepared
+
+
+def prepare_one(layer, inverse, event_shape, context):
+  """Computes what one layer's `apply` needs; see `prepare`."""
+  return _prepare(
+      [layer], lambda: [tf.convert_to_tensor(w) for w in layer.weights],
+      inverse, event_shape, context)
+
+
+def _prepare(alike, weights, inverse, event_shape, context):
+  """Prepares weights, or takes what was prepared of them before."""
+  first = alike[0]
+  if context.prepared is not None and not first.prepares_for_event:
+    event_shape = None
+  key = (*map(id, alike), inverse if first.prepares_each_way else None,
+         event_shape if context.prepared is not None else None)
+  return context.prepare(
+      key, lambda: first.prepare(weights(), inverse, event_shape))
 
 
 def prepare_to_reconstruct(steps, prepared, inverse, event_shape, context):

@@ -129,7 +129,8 @@ class Glow(multiscale_flow.MultiscaleFlow):
     if classifier and num_classes is None:
       raise ValueError('`classifier=True` needs `num_classes`.')
     self._image_shape = config['image_shape'] = (
-        multiscale_flow.checked_image_shape(image_shape, 2**levels))
+        multiscale_flow.checked_image_shape(
+            image_shape, levels, 'levels', levels))
     self._num_classes = num_classes
 
     seeds = multiscale_flow.seeds(seed)

@@ -156,8 +156,21 @@ def condition_shapes(config, shape, squeezes):
   return shapes
 
 
-def checked_image_shape(image_shape, factor):
-  """`(H, W, C)` as ints, or an error: both sides must divide by `factor`."""
+def checked_image_shape(image_shape, halvings, argument, value):
+  """Checks that an image can be halved as often as a flow does.
+
+  Args:
+    image_shape: `(H, W, C)`.
+    halvings: Python `int`, how often both sides are halved.
+    argument: Python `str`, the argument that says how often.
+    value: Python `int`, what it is.
+
+  Returns:
+    image_shape: `(H, W, C)` as `int`s.
+
+  Raises:
+    ValueError: If it is no shape, or does not divide.
+  """
   try:
     height, width, channels = (int(n) for n in image_shape)
   except (TypeError, ValueError) as error:
@@ -167,12 +180,28 @@ def checked_image_shape(image_shape, factor):
   if min(height, width, channels) < 1:
     raise ValueError(
         f'`image_shape` must be positive, got {(height, width, channels)}.')
+  factor = 2**halvings
   for side, size in (('height', height), ('width', width)):
     if size % factor:
       raise ValueError(
           f'`image_shape` has {side} {size}, but a multiple of {factor} is '
-          f'needed: it is halved {int(math.log2(factor))} times.')
+          f'needed: with `{argument}={value}` it is halved {halvings} times. '
+          + _what_fits(height, width, halvings, argument, value))
   return height, width, channels
+
+
+def _what_fits(height, width, halvings, argument, value):
+  """What to change so that an image can be halved so often."""
+  missing = [-size % 2**halvings for size in (height, width)]
+  padded = f'Images of {height + missing[0]}x{width + missing[1]} would fit'
+  if missing[0] == missing[1] and missing[0] % 2 == 0:
+    padded += f' (in a recipe, `data.pad={missing[0] // 2}`)'
+  common = math.gcd(height, width)
+  possible = (common & -common).bit_length() - 1
+  fitting = value - halvings + possible
+  if fitting < 1:
+    return f'{padded}.'
+  return f'{padded}, or `{argument}={fitting}`.'
 
 
 def checked_positive(**sizes):

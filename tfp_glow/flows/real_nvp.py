@@ -97,7 +97,7 @@ class RealNVP(multiscale_flow.MultiscaleFlow):
       if size is not None:
         multiscale_flow.checked_positive(**{argument: size})
     self._image_shape = multiscale_flow.checked_image_shape(
-        image_shape, 2**(scales - 1))
+        image_shape, scales - 1, 'scales', scales)
     config['image_shape'] = self._image_shape
 
     dtype = tf.as_dtype(dtype)

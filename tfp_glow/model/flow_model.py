@@ -28,7 +28,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
   """Fits a flow to uint8 images, and does with it what flows are for.
 
   ```none
-  bin          q = floor(image / 2**(8 - num_bits))
+  bin          q = floor(image / 2**(8 - num_bits)), or 2**(16 - num_bits)
   dequantised  v = q + u,  u uniform in [0, 1)
   bits/dim     -log p(v) / (H W C log 2)
   ```
@@ -67,7 +67,11 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
         `[H, W, C]`, or to vectors `[D]` with `image_shape`: `Glow`, `RealNVP`,
         `NICE`, or a chain of one's own, whose networks, if they need a
         condition, have been built. Latents of another shape are flattened.
-      num_bits: Bits of each pixel that are modelled, 1 .. 8.
+      num_bits: Bits of each pixel that are modelled, 1 .. 16, the leading
+        ones. With more than 8, images are uint16 wherever they are called
+        uint8 here. `float32` has room for 16 bits, but rounding then moves a
+        pixel by a bin or so on its way to the latents and back: take a flow
+        of `float64` where it must not.
       preprocessing: Values that the flow sees: `'centered'`,
         `v / 2**num_bits - 0.5` (Glow), or `'logit'`,
         `logit(0.05 + 0.9 v / 2**num_bits)` (RealNVP). Default value: `None`,
@@ -254,13 +258,14 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
 
   def latents_and_log_prob(
       self, dequantised: tf.Tensor,
-      context: execution.Context | None = None,
+      context: execution.Context | None = None, /,
       **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Latents and log-densities of dequantised images, in one evaluation.
 
     Args:
       dequantised: `[N, H, W, C]`, in `[0, 2**num_bits)`; see `pixels`.
-      context: Mode and conditions, in place of `conditions`.
+      context: Mode and conditions, in place of `conditions`; by position, for
+        there is a condition of this name.
       **conditions: Conditions, by name, batch-major.
 
     Returns:
@@ -272,7 +277,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     return latents, self.base.log_prob(latents) + log_det
 
   def dequantised(
-      self, latents: tf.Tensor, context: execution.Context | None = None,
+      self, latents: tf.Tensor, context: execution.Context | None = None, /,
       **conditions: Any) -> tf.Tensor:
     """Dequantised images `[N, H, W, C]` of latents `[N, D]`."""
     return self._distribution.bijector.evaluate(

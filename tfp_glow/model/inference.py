@@ -37,9 +37,7 @@ class Inference:
       ValueError: If there is no image, or shapes are wrong.
       TypeError: If the images are not uint8.
     """
-    return self._in_batches(
-        self._log_prob, self._checks.checked_images(images),
-        inputs_lib.given(label=label, **conditions))
+    return self.in_batches(self._log_prob, images, label, **conditions)
 
   def bits_per_dim(self, images: Any, label: Any = None,
                    **conditions: Any) -> tf.Tensor:
@@ -168,6 +166,29 @@ class Inference:
     latents = self.base.sample(
         num_samples, seed=(seeding.given_or_drawn(seed), 0))
     return base_lib.tempered(self.base, latents, temperature)
+
+  def in_batches(
+      self, function: Callable[[tf.Tensor, dict[str, tf.Tensor]], tf.Tensor],
+      images: Any, label: Any = None, **conditions: Any) -> tf.Tensor:
+    """Calls a function on checked images, a batch at a time.
+
+    Args:
+      function: Of images, uint8 `[B, H, W, C]`, and a `dict` of their
+        conditions, batch-major; gives `[B, ...]`.
+      images: uint8 `[N, H, W, C]`.
+      label: Integers `[N]`, of a class-conditional model.
+      **conditions: Other conditions, by name, batch-major.
+
+    Returns:
+      results: `[N, ...]`.
+
+    Raises:
+      ValueError: If there is no image, or shapes are wrong.
+      TypeError: If the images are not uint8.
+    """
+    return self._in_batches(
+        function, self._checks.checked_images(images),
+        inputs_lib.given(label=label, **conditions))
 
   @tf.function(reduce_retracing=True, autograph=False)
   def _log_prob(self, images, conditions):

@@ -17,11 +17,15 @@ class Pixels:
   """Bins, dequantised values and bits/dim of images.
 
   ```none
-  bin          q = floor(image / bin_width),   bin_width = 2**(8 - num_bits)
+  bin          q = floor(image / bin_width)
+               bin_width = 2**(8 - num_bits), or 2**(16 - num_bits) of uint16
   dequantised  v = q + u,   u uniform in [0, 1)
-  image        floor(v) * bin_width, clipped to 0 .. 255
+  image        floor(v) * bin_width, clipped to 0 .. 255, or 65535
   bits/dim     -log p(v) / (H W C log 2)
   ```
+
+  Images are uint8, or uint16 where more than 8 bits are modelled. It is always
+  the leading bits that are: values of 12 bits are shifted up by 4.
 
   #### Examples
 
@@ -37,8 +41,6 @@ class Pixels:
   array([255, 255], dtype=uint8)
   """
 
-  image_dtype = tf.uint8
-
   def __init__(self,
                image_shape: tuple[int, int, int],
                num_bits: int = 8,
@@ -48,7 +50,7 @@ class Pixels:
 
     Args:
       image_shape: `(H, W, C)`.
-      num_bits: Bits of each pixel that are modelled, 1 .. 8.
+      num_bits: Bits of each pixel that are modelled, 1 .. 16.
       preprocessing: Values that the flow sees: `'centered'`,
         `v / 2**num_bits - 0.5` (Glow), or `'logit'`,
         `logit(0.05 + 0.9 v / 2**num_bits)` (RealNVP).
@@ -57,10 +59,8 @@ class Pixels:
     Raises:
       ValueError: If `num_bits` is out of range or `preprocessing` unknown.
     """
-    depth = 8 * self.image_dtype.size
-    if isinstance(num_bits, bool) or num_bits not in range(1, depth + 1):
-      raise ValueError(
-          f'`num_bits` must be in 1 .. {depth}, got {num_bits!r}.')
+    if isinstance(num_bits, bool) or num_bits not in range(1, 17):
+      raise ValueError(f'`num_bits` must be in 1 .. 16, got {num_bits!r}.')
     if preprocessing not in PREPROCESSING:
       raise ValueError(
           f'`preprocessing` must be one of {PREPROCESSING}, got '
@@ -69,7 +69,12 @@ class Pixels:
     self.num_bits = int(num_bits)
     self.preprocessing = preprocessing
     self.dtype = tf.as_dtype(dtype)
-    self._dropped_bits = depth - self.num_bits
+    self._dropped_bits = 8 * self.image_dtype.size - self.num_bits
+
+  @property
+  def image_dtype(self) -> tf.DType:
+    """Type of images: uint8, or uint16 where it takes more than 8 bits."""
+    return tf.uint8 if self.num_bits <= 8 else tf.uint16
 
   @property
   def num_dims(self) -> int:

@@ -9,18 +9,22 @@ from absl import logging
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow import scores
 from tfp_glow.serving import extras
 from tfp_glow.serving import signatures as signatures_lib
 from tfp_glow.serving import versions
 
 
-def export_saved_model(model, directory, directions=None, examples=None):
+def export_saved_model(model, directory, directions=None, examples=None,
+                       typicality=None):
   """Writes a model for TensorFlow Serving, under the next version number.
 
   Signatures, batch-major, every row independent of the others:
 
   ```none
   serving_default, log_prob   images -> log_prob [N], bits_per_dim [N]
+  score                       images -> bits_per_dim [N], typicality [N]
+                              (where `typicality` is given)
   encode                      images -> latents [N, D]
   decode                      latents -> images
   sample                      seed int32 [N, 2], temperature [N] -> images
@@ -64,6 +68,9 @@ def export_saved_model(model, directory, directions=None, examples=None):
     examples: uint8 images `[E, H, W, C]` to go with the model, held-out ones,
       say; of a class-conditional model `(images, labels)`, labels integers
       `[E]`. Anyone who has the export can read them. Default value: `None`.
+    typicality: `Typicality` of the model's training images, by which `score`
+      says how far the bits/dim of others are from theirs. Default value:
+      `None`.
 
   Returns:
     path: Python `str`, `directory/<version>`.
@@ -72,8 +79,14 @@ def export_saved_model(model, directory, directions=None, examples=None):
     ValueError: If the model has a condition that signatures do not carry, or
       a direction has another size or is not finite, or its name has two lines,
       or examples are no images of the model, or their labels no classes.
+    TypeError: If `typicality` is none.
   """
-  write = _writer(model, dict(directions or {}), examples,
+  if typicality is not None and not isinstance(typicality, scores.Typicality):
+    raise TypeError(
+        f'`typicality` is {type(typicality).__name__}, but a '
+        '`tfp_glow.Typicality` is needed, `Typicality.fit('
+        'model.bits_per_dim(training_images))`.')
+  write = _writer(model, dict(directions or {}), examples, typicality,
                   pathlib.Path(directory).name)
   return versions.publish(directory, write)
 
@@ -93,7 +106,7 @@ def write_saved_model(model, path):
       see `export_saved_model`.
   """
   path = pathlib.Path(path)
-  write = _writer(model, {}, None, path.name)
+  write = _writer(model, {}, None, None, path.name)
   if path.exists() and any(path.iterdir()) and (
       not (path / 'saved_model.pb').exists()):
     raise ValueError(
@@ -109,7 +122,7 @@ def write_saved_model(model, path):
   return names
 
 
-def _writer(model, directions, examples, name):
+def _writer(model, directions, examples, typicality, name):
   """A function that writes a SavedModel and its extras into a folder."""
   surplus = sorted(model.condition_names - {'label'})
   if surplus:
@@ -118,7 +131,7 @@ def _writer(model, directions, examples, name):
         'carries: only classes can be served.')
   _check_directions(model, directions)
   signatures = signatures_lib.Signatures(
-      model, directions, _checked_examples(model, examples))
+      model, directions, _checked_examples(model, examples), typicality)
   module = tf.Module()
 
   def write(path):

@@ -14,6 +14,7 @@ from tfp_glow.model import base as base_lib
 # The inputs of each signature; class-conditional models take `label` too.
 INPUTS = {
     'log_prob': ['images'],
+    'score': ['images'],
     'encode': ['images'],
     'decode': ['latents'],
     'sample': ['seed', 'temperature'],
@@ -53,7 +54,7 @@ class Signatures:
   these have been checked.
   """
 
-  def __init__(self, model, directions, examples=None):
+  def __init__(self, model, directions, examples=None, typicality=None):
     """Makes the functions; `concrete_functions` traces them.
 
     Args:
@@ -61,8 +62,11 @@ class Signatures:
       directions: `dict` from attribute names to directions `[D]`.
       examples: `dict` of `images` uint8 `[E, H, W, C]` and, of a
         class-conditional model, `label` int32 `[E]`. Default value: `None`.
+      typicality: `scores.Typicality` of the training images. Default value:
+        `None`.
     """
     self._model = model
+    self._typicality = typicality
     # Asked here, since in a graph it is not known whether a mean is finite.
     self._has_mean = base_lib.mean(model.base) is not None
     self._latent_shapes = getattr(
@@ -97,7 +101,8 @@ class Signatures:
     return [
         name for name in INPUTS
         if (name not in _OF_DIRECTIONS or self._directions is not None)
-        and (name != 'examples' or self._examples)]
+        and (name != 'examples' or self._examples)
+        and (name != 'score' or self._typicality is not None)]
 
   def input_specs(self, name):
     """`dict` of the `tf.TensorSpec` of a signature's inputs."""
@@ -123,6 +128,12 @@ class Signatures:
     dequantised = pixels.dequantise(images, pixels.fixed_noise())
     _, log_prob = self._inverse(dequantised, *label.values())
     return {'log_prob': log_prob, 'bits_per_dim': pixels.bits_per_dim(log_prob)}
+
+  def score(self, images, **label):
+    """How unusual images are."""
+    bits_per_dim = self.log_prob(images, **label)['bits_per_dim']
+    return {'bits_per_dim': bits_per_dim,
+            'typicality': self._typicality.distance(bits_per_dim)}
 
   def encode(self, images, **label):
     """Latents of images, each pixel in the middle of its bin."""

@@ -1,5 +1,7 @@
 """What is done to training images anew at every step."""
 
+import math
+
 import tensorflow as tf
 
 # Numbers that are drawn for each image, and what each is for.
@@ -7,7 +9,7 @@ NUM_DRAWN = 8
 _TOP, _LEFT, _FLIP, _DOWN, _RIGHT = range(5)
 
 
-def draw(key, position, count):
+def draw(key, position, count, size=NUM_DRAWN, stream=0):
   """Uniform numbers in [0, 1) for successive examples of a stream.
 
   What an example gets depends on the key and its position alone, not on the
@@ -17,16 +19,19 @@ def draw(key, position, count):
     key: uint64 `[]`.
     position: int64 `[]`, of the first example.
     count: Python `int` or int32 `[]`, of examples.
+    size: Python `int`, numbers for each, a multiple of 4. Default value:
+      `NUM_DRAWN`.
+    stream: Python `int`; other streams give other numbers. Default value: `0`.
 
   Returns:
-    uniform: float32 `[count, NUM_DRAWN]`.
+    uniform: float32 `[count, size]`.
   """
   # One step of Philox's counter gives four numbers.
-  counter = tf.stack([position * (NUM_DRAWN // 4), 0])
+  counter = tf.stack([position * (size // 4), stream])
   uniform = tf.raw_ops.StatelessRandomUniformV2(
-      shape=[count * NUM_DRAWN], key=[key], alg=1,
+      shape=[count * size], key=[key], alg=1,
       counter=tf.cast(counter, tf.uint64))
-  return tf.reshape(uniform, [count, NUM_DRAWN])
+  return tf.reshape(uniform, [count, size])
 
 
 def windows(uniform):
@@ -50,6 +55,10 @@ def check(config):
     raise ValueError(
         f'`shift` is {config.shift!r}; it must be a whole number of pixels, a '
         'part of each side, between 0. and 1., or a pair of either.')
+  if isinstance(config.mutate, bool) or not 0 <= config.mutate <= 1:
+    raise ValueError(
+        f'`mutate` is {config.mutate!r}; it must be a share of the values, '
+        'from 0. to 1.')
 
 
 def augment(images, uniform, config):
@@ -81,6 +90,36 @@ def augment(images, uniform, config):
   if images.dtype == tf.uint8:
     return images
   return tf.cast(tf.floor(images), tf.uint8)
+
+
+def mutate(images, key, position, share):
+  """Draws some values of images anew, each of 0 to 255 as likely as another.
+
+  A model of such images learns what the images have in common, and less of
+  what they are: the background of a likelihood ratio ([1]).
+
+  Args:
+    images: uint8 `[B, H, W, C]`, of successive examples of a stream.
+    key: uint64 `[]`.
+    position: int64 `[]`, of the first example.
+    share: Python `float`, the chance of each value to be drawn anew.
+
+  Returns:
+    images: uint8 `[B, H, W, C]`.
+
+  #### References
+
+  [1]: Ren et al. Likelihood Ratios for Out-of-Distribution Detection. 2019.
+       https://arxiv.org/abs/1906.02845
+  """
+  values = math.prod(images.shape[1:])
+  size = 4 * math.ceil(values / 2)
+  uniform = draw(key, position, images.shape[0], size, stream=1)
+  chance, value = (
+      tf.reshape(uniform[:, start:start + values], images.shape)
+      for start in (0, values))
+  return tf.where(
+      chance < share, tf.cast(tf.floor(256. * value), tf.uint8), images)
 
 
 def _shift(images, uniform, largest, axis):

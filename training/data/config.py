@@ -41,6 +41,8 @@ def get_config():
         a whole number of pixels, or a part of each side, as `0.1` of Glow's
         runs, which interpolates; or a pair, down and sideways. What comes in
         repeats the edge.
+      mutate: Which share of the values of training images is drawn anew at
+        random, for the background model of `training.score`: 0.1, say.
       data_dir: Where TFDS's data sets are; its own default where `None`.
       cache_dir: Where prepared images are kept; `None` is `tfp_glow` in
         `$XDG_CACHE_HOME`, which is `~/.cache` where not set.
@@ -58,6 +60,7 @@ def get_config():
       'pad': 0,
       'flip': False,
       'shift': config_dict.placeholder(object),
+      'mutate': 0.,
       'data_dir': config_dict.placeholder(str),
       'cache_dir': config_dict.placeholder(str),
   })

@@ -107,7 +107,7 @@ class ImageFolder(source.Source):
 
   def _decode(self, path, reading):
     try:
-      return _decode(self._root / path, reading)
+      return read_image(self._root / path, reading)
     except Exception as error:  # Pillow raises anything on damaged files
       reading.skipped.append(f'{path}: {error}')
       return np.empty([0, 0, 3], np.uint8)
@@ -143,7 +143,7 @@ class ImageFolder(source.Source):
     return sorted({parts[depth] for parts in names})
 
 
-def _decode(path, reading=None):
+def read_image(path, reading=None):
   """Reads an image, the right way up, as uint8 RGB."""
   reading = reading or reading_lib.Reading()
   # Of a path, Pillow may map pixels into memory, which turns them wrongly.

@@ -93,6 +93,9 @@ class Data:
       images, labels = self._read(
           self._train, rows, augmentation.windows(uniform))
       images = augmentation.augment(images, uniform, self._config)
+      if self._config.mutate:
+        images = augmentation.mutate(
+            images, key, positions[0], self._config.mutate)
       return images if labels is None else (images, labels)
 
     epochs = tf.data.Dataset.range(first // num_train, tf.int64.max)

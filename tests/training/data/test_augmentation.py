@@ -26,6 +26,8 @@ def test_what_an_example_draws_depends_on_its_position_alone():
   np.testing.assert_array_equal(
       augmentation.draw(_KEY, np.int64(37), 20), whole[37:57])
   assert np.any(augmentation.draw(np.uint64(6), np.int64(0), 100) != whole)
+  other = augmentation.draw(_KEY, np.int64(0), 100, stream=1).numpy()
+  assert not set(other.ravel()) & set(whole.ravel())
 
 
 def test_what_is_drawn_is_uniform_and_independent():
@@ -75,4 +77,30 @@ def test_no_shift_is_none(images, shift):
 @pytest.mark.parametrize('shift', [-1, 1.5, -.1, (1, .5), (1, 2, 3), 'small'])
 def test_a_shift_is_pixels_or_a_part(shift):
   with pytest.raises(ValueError, match='`shift` is'):
-    augmentation.check(ml_collections.ConfigDict({'shift': shift}))
+    augmentation.check(
+        ml_collections.ConfigDict({'shift': shift, 'mutate': 0.}))
+
+
+@pytest.mark.parametrize('shape', [(10, 8, 3), (5, 5, 1)])
+def test_a_share_of_the_values_is_drawn_anew(shape):
+  grey = np.full((400, *shape), 7, np.uint8)
+  mutated = augmentation.mutate(tf.constant(grey), _KEY, np.int64(3), .2)
+  anew = mutated.numpy()[mutated.numpy() != 7]
+  assert anew.size / grey.size == pytest.approx(.2 * 255 / 256, abs=.015)
+  assert anew.min() == 0 and anew.max() == 255
+  assert anew.mean() == pytest.approx(127.5, abs=4.)
+  assert mutated.dtype == tf.uint8
+  # Values, images and channels independently of each other.
+  changed = np.reshape(mutated.numpy() != 7, [400, -1])
+  correlations = np.corrcoef(changed[:, :20].T) - np.eye(20)
+  assert np.abs(correlations).max() < .2
+  np.testing.assert_array_equal(
+      augmentation.mutate(tf.constant(grey[:5]), _KEY, np.int64(40), .2),
+      mutated[37:42])
+
+
+@pytest.mark.parametrize('mutate', [-.1, 1.1, True])
+def test_what_is_drawn_anew_is_a_share(mutate):
+  with pytest.raises(ValueError, match='`mutate` is'):
+    augmentation.check(
+        ml_collections.ConfigDict({'shift': None, 'mutate': mutate}))

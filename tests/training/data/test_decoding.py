@@ -71,7 +71,7 @@ def test_pixels_of_unknown_range_are_skipped(folder, open_folder, caplog):
 
 def _decoded(path, pixels, **kwargs):
   Image.fromarray(pixels).save(path, **kwargs)
-  return image_folder._decode(path)
+  return image_folder.read_image(path)
 
 
 @pytest.mark.parametrize('suffix, shape, dtype', [
@@ -116,7 +116,7 @@ def test_pgm_of_more_than_8_bits(tmp_path, largest):
   (tmp_path / 'b.pgm').write_text(
       f'P2 8 8 {largest}\n' + ' '.join(map(str, values.ravel())))
   for name in ('a.pgm', 'b.pgm'):
-    read = image_folder._decode(tmp_path / name)
+    read = image_folder.read_image(tmp_path / name)
     np.testing.assert_allclose(
         read[..., 0], values * (255.99 / largest), atol=1.)
     assert read.shape == (8, 8, 3) and read.max() == 255
@@ -133,7 +133,7 @@ def test_tiff_of_12_bits(tmp_path):
       struct.pack('<HHII', tag, 4, 1, value) for tag, value in tags)
   content = header + struct.pack('<I', 0)
   (tmp_path / 'a.tif').write_bytes(content.ljust(122, b'\0') + packed)
-  read = image_folder._decode(tmp_path / 'a.tif')
+  read = image_folder.read_image(tmp_path / 'a.tif')
   np.testing.assert_array_equal(read[..., 1].ravel(), values >> 4)
 
 

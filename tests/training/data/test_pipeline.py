@@ -119,7 +119,7 @@ def test_seeds_give_other_orders_and_other_augmentation(config, noise):
 
 
 def test_the_stream_of_images_does_not_depend_on_the_batch(config, noise):
-  config.update(name=noise, flip=True, shift=.2)
+  config.update(name=noise, flip=True, shift=.2, mutate=.3)
   images = data.open(config)
   small = np.concatenate(_take(images.train_batches(4, seed=0), 30))
   large = np.concatenate(_take(images.train_batches(40, seed=0), 3))
@@ -162,8 +162,16 @@ def test_evaluation_of_some_images_is_spread_and_repeats(config, save_images):
 def test_augmentation_leaves_evaluation_alone(config, noise):
   config.name = noise
   plain = _take(data.open(config).eval_batches(5), 1)
-  config.update(flip=True, shift=.2)
+  config.update(flip=True, shift=.2, mutate=.3)
   _assert_same(plain, _take(data.open(config).eval_batches(5), 1))
+
+
+def test_training_images_are_mutated(config, noise):
+  config.name = noise
+  plain = _take(data.open(config).train_batches(40, seed=0), 1)[0]
+  config.mutate = .25
+  mutated = _take(data.open(config).train_batches(40, seed=0), 1)[0]
+  assert np.mean(plain != mutated) == pytest.approx(.25, abs=.03)
 
 
 def test_examples_to_start_from_are_different_images(config, numbered):
