@@ -141,7 +141,7 @@ Done in {summary['seconds']:.0f} s. In {workdir}:
   learning_curve.png  bits/dim over the steps of training
   metrics.jsonl  pictures/  export/1
 To play with it on a page:
-  python -m training.studio --model={workdir}/export/1""")
+  make studio MODEL={workdir}/export""")
 
 
 if __name__ == '__main__':
