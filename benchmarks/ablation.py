@@ -91,7 +91,7 @@ def train(config, form, num_eval=500, num_samples=1024):
   images = data.open(config.data)
   held_out = images.eval_batches(100, num_eval)
   # No option of the library: but for 1/2 + s/2, what is compared is not kept.
-  with mock.patch.dict(coupling._LOG_SCALES, sigmoid=LOG_SCALES[form]):  # pylint: disable=protected-access
+  with mock.patch.dict(coupling.LOG_SCALES, sigmoid=LOG_SCALES[form]):  # pylint: disable=protected-access
     model = models.build(config, images.image_shape, None)
     models.compile_model(model, config)
     examples = images.train_examples(config.initial_images, config.seed)

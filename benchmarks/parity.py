@@ -6,8 +6,8 @@ python -m benchmarks.parity FOLDER [--dtype float32|float64|both]
 
 prints a table, a line for each output stored in each `.npz` file of the
 folder, and exits with an error if any is further off than its tolerance. Files
-hold a program's weights, inputs and outputs by the names of
-`../shared/reference/README.md`; `tests/fixtures` has some of the project's own
+hold a program's weights, inputs and outputs by the names that
+`tests/numpy_glow` gives them; `tests/fixtures` has some of the project's own
 making.
 """
 

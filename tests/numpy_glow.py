@@ -1,7 +1,8 @@
 """Glow's program once more, in plain NumPy and float64.
 
-Written from the formulas of `../shared/reference/README.md` alone, and slow:
-the measure of the library at shapes for which there is no reference file.
+Written from the paper and its program alone, apart from the library, and slow:
+the measure of the library at shapes for which no output of the program is
+stored, and the shortest way to read what it computes.
 `python -m tests.numpy_glow` writes `fixtures/glow_*.npz`, in the form of the
 reference files, whose outputs are this program's.
 """

@@ -91,7 +91,9 @@ def reads():
   made, read = set(), {}
 
   def note(op_type, inputs, attrs, outputs, op_name=None, graph=None):
-    del op_type, attrs, op_name, graph
+    del attrs, op_name, graph
+    if op_type in ('Const', 'Placeholder'):  # what a graph captures becomes one
+      return
     for tensor in inputs:
       if id(tensor) not in made:
         read.setdefault(id(tensor), tensor)

@@ -31,8 +31,9 @@ class Checkpoints:
     """
     self._directory = os.fspath(directory)
     self._keep = keep
+    self._weights = [variable.value for variable in model.weights]
     self._checkpoint = tf.train.Checkpoint(
-        weights=[variable.value for variable in model.weights],
+        weights=self._weights,
         optimizer=[variable.value for variable in model.optimizer.variables],
         training=model.training_state)
     self._manager = None
@@ -65,12 +66,14 @@ class Checkpoints:
         is no checkpoint.
 
     Raises:
-      ValueError: If there are checkpoints, but none that can be read.
+      ValueError: If there are checkpoints, but none that can be read, or one
+        whose weights are laid out in other variables.
     """
     steps = self.steps()
     for step in reversed(steps):
       path = self._path(step)
       try:
+        self._check_layout(path)
         # Checksums are compared; the one before sets every value again.
         self._checkpoint.restore(path).assert_consumed()
       except _ERRORS as error:
@@ -91,6 +94,21 @@ class Checkpoints:
 
   def _path(self, step):
     return os.path.join(self._directory, f'{_NAME}-{step}')
+
+  def _check_layout(self, path):
+    """Raises unless a checkpoint has the weights in the model's variables."""
+    shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    stored = {name: shape for name, shape in shapes.items()
+              if name.startswith('weights/')}
+    needed = {f'weights/{k}/.ATTRIBUTES/VARIABLE_VALUE': list(variable.shape)
+              for k, variable in enumerate(self._weights)}
+    if stored != needed:
+      raise ValueError(
+          f'The checkpoint {path} has {len(stored)} variables, and the model '
+          f'{len(needed)}, or of other shapes: it is of another model, or was '
+          'written by a version of tfp_glow in which each step had variables '
+          'of its own (0.1.0 before alike steps were stacked). Go on with that '
+          'version, or start in another folder.')
 
   def _remove_half_written(self):
     """Removes what a process that was killed has left."""

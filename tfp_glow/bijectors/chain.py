@@ -151,7 +151,7 @@ class Chain(flow_bijector.FlowBijector):
       feature_map = _pass_feature_map(bijector, feature_map)
     return feature_map
 
-  def _parts(self):
+  def parts(self):
     """Returns segments, and the members between them, nearest to data first.
 
     They are planned once, when every network has made its variables.
@@ -174,7 +174,7 @@ class Chain(flow_bijector.FlowBijector):
 
   def _with_contexts(self, context):
     """Yields each part with the context as it sees it."""
-    for part in self._parts():
+    for part in self.parts():
       yield part, context
       feature_map = context.conditions.get('feature_map')
       if feature_map is not None and not isinstance(part, execution.Segment):

@@ -51,6 +51,7 @@ class Conditioner(tf.Module):
     self._is_layer = isinstance(network, keras.layers.Layer)
     self._takes_training = _takes(network, 'training')
     self._keras_variables = []
+    self._mixed_layers = None
     self._show_variables()
 
   @property
@@ -160,7 +161,7 @@ class Conditioner(tf.Module):
       inputs = [inputs]
     with contextlib.ExitStack() as stack:
       if self._is_layer:
-        stack.enter_context(_precision(self.network, context.training))
+        stack.enter_context(self._precision(context.training))
       if self._is_layer and self.is_built and context.updates is not None:
         # What a Keras layer assigns, such as running averages, is an update
         # like any other, which a step that is not finite drops.
@@ -173,33 +174,34 @@ class Conditioner(tf.Module):
         return outputs
       return self.network(*inputs, **kwargs)
 
+  @contextlib.contextmanager
+  def _precision(self, training):
+    """Has a mixed-precision network compute in full precision, or not."""
+    with _POLICY_LOCK:
+      layers = self._mixed_layers
+      if layers is None:
+        layers = [layer for layer in tf_internals.flatten_layers(self.network)
+                  if layer.compute_dtype != layer.variable_dtype]
+        if self.is_built:
+          self._mixed_layers = self._no_dependency(layers)
+    if not layers:
+      yield
+      return
+    with _POLICY_LOCK:
+      policies = [layer.dtype_policy for layer in layers]
+      try:
+        for layer in [] if training else layers:
+          layer.dtype_policy = layer.variable_dtype
+        yield
+      finally:
+        for layer, policy in zip(layers, policies):
+          layer.dtype_policy = policy
+
   def _show_variables(self):
     """Makes a Keras network's variables visible to `tf.Module`."""
     if self._is_layer and (
         len(self._keras_variables) != len(self.network.variables)):
       self._keras_variables = [v.value for v in self.network.variables]
-
-
-@contextlib.contextmanager
-def _precision(network, training):
-  """Has a mixed-precision Keras network compute in full precision, or not."""
-  layers = [layer for layer in tf_internals.flatten_layers(network)
-            if layer.dtype_policy.compute_dtype != layer.variable_dtype]
-  if not layers:
-    yield
-    return
-  with _POLICY_LOCK:
-    if training:
-      yield
-      return
-    policies = [layer.dtype_policy for layer in layers]
-    try:
-      for layer in layers:
-        layer.dtype_policy = layer.variable_dtype
-      yield
-    finally:
-      for layer, policy in zip(layers, policies):
-        layer.dtype_policy = policy
 
 
 def _takes(network, name):

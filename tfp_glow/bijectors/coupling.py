@@ -9,14 +9,14 @@ from tfp_glow.bijectors import flow_bijector
 from tfp_glow.bijectors import masks
 
 # log scale(h) of each scale; `rescale` is the variable of 'tanh'.
-_LOG_SCALES = {
+LOG_SCALES = {
     'sigmoid': lambda h: tf.math.log_sigmoid(h + 2.),
     'bounded': lambda h: tf.math.log1p(tf.sigmoid(h + 2.)) - _LOG_2,
     'exp': lambda h: h,
     'tanh': lambda h, rescale: rescale * tf.tanh(h),
 }
 _LOG_2 = math.log(2.)
-SCALES = tuple(_LOG_SCALES)
+SCALES = tuple(LOG_SCALES)
 
 
 class Coupling(flow_bijector.FlowBijector):
@@ -256,7 +256,7 @@ class AffineCoupling(Coupling):
 
   def _shift_and_log_scale(self, parameters, *scale_weights):
     shift, h = tf.split(parameters, 2, axis=-1)
-    log_scale = _LOG_SCALES[self.scale](h, *scale_weights)
+    log_scale = LOG_SCALES[self.scale](h, *scale_weights)
     return self._mask.only_changed(shift), self._mask.only_changed(log_scale)
 
   def _sum(self, log_scale):

@@ -99,14 +99,14 @@ class MultiscaleFlow(chain.Chain):
 
   def _checked(self, value, argument, event_ndims, conditions):
     value = super()._checked(value, argument, event_ndims, conditions)
-    size = sum(math.prod(shape) for shape in self._latent_shapes)
-    needed = (size,)
-    if argument == 'y':
-      needed = self._config.get('image_shape', needed)
+    needed = self._data_shape() if argument == 'y' else self._latent_shape()
     if not value.shape[-len(needed):].is_compatible_with(needed):
       raise ValueError(
           f'`{argument}` of {self.name} has shape {value.shape}, but '
           f'[..., {", ".join(str(n) for n in needed)}] is needed.')
+    if value.shape.rank is not None:
+      # The same tensor still, which TFP's cache knows again.
+      value.set_shape([*value.shape[:value.shape.rank - len(needed)], *needed])
     for name, shape in self.condition_shapes.items():
       if conditions.get(name) is None:
         raise TypeError(
@@ -122,6 +122,20 @@ class MultiscaleFlow(chain.Chain):
             f'[..., {", ".join(str(n) for n in shape)}] is needed.')
     return value
 
+  def _inverse_event_shape(self, shape):
+    return _with_event(shape, self._data_shape(), self._latent_shape())
+
+  def _forward_event_shape(self, shape):
+    return _with_event(shape, self._latent_shape(), self._data_shape())
+
+  def _latent_shape(self):
+    """Returns `(D,)`."""
+    return (sum(math.prod(shape) for shape in self._latent_shapes),)
+
+  def _data_shape(self):
+    """Returns `(H, W, C)`, or `(D,)` where the data are vectors."""
+    return tuple(self._config.get('image_shape', self._latent_shape()))
+
   def get_config(self):
     """The constructor's arguments, for Keras to save."""
     return dict(self._config)
@@ -130,6 +144,19 @@ class MultiscaleFlow(chain.Chain):
   def from_config(cls, config):
     """Builds the system from what `get_config` gave."""
     return cls(**config)
+
+
+def _with_event(shape, before, after):
+  """Returns a shape whose event is `after` in place of `before`, or raises."""
+  shape = tf.TensorShape(shape)
+  if shape.rank is None:
+    return shape
+  batch_ndims = shape.rank - len(before)
+  if batch_ndims < 0 or not shape[batch_ndims:].is_compatible_with(before):
+    raise ValueError(
+        f'An event of shape [..., {", ".join(str(n) for n in before)}] is '
+        f'needed, got the shape {shape}.')
+  return shape[:batch_ndims].concatenate(after)
 
 
 def config_of(arguments):

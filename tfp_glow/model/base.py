@@ -12,6 +12,11 @@ tfd = tfp.distributions
 class StandardNormal(tfd.Sample):
   """Sample of a standard normal, the same numbers on every device."""
 
+  @classmethod
+  def _parameter_properties(cls, dtype, num_classes=None):
+    # Otherwise TFP complains that a subclass has none of its own.
+    return super()._parameter_properties(dtype, num_classes)
+
   def _sample_n(self, n, seed=None):
     return tf.random.stateless_normal(
         [n, *self.event_shape], tfp.random.sanitize_seed(seed),

@@ -68,6 +68,20 @@ def convolve(inputs, convolution, dtype=None):
   return tf.reshape(outputs, [-1, *image_size(inputs), outputs.shape[-1]])
 
 
+def joined(one, other):
+  """Returns the convolution whose output is the sum of two."""
+  return Convolution(
+      one.kernel + other.kernel, one.bias + other.bias)
+
+
+def composed(first, second):
+  """Returns the convolution that is one, then one of 1x1, less its bias."""
+  matrix = second.kernel[..., 0, 0, :, :]
+  return Convolution(
+      tf.einsum('...yxcf,...fg->...yxcg', first.kernel, matrix),
+      tf.einsum('...f,...fg->...g', first.bias, matrix))
+
+
 def append_channels(x, *conditions):
   """Appends maps, and vectors spread over the image, to the channels of `x`."""
   parts = [x]

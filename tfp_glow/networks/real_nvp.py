@@ -357,8 +357,8 @@ class ResidualNetwork(prepared_network.PreparedNetwork):
     # are linear: one convolution of the block's inner value, and one of its
     # input, which joins the skip before.
     last = skips.pop()
-    skips[-1] = _joined(skips[-1], last)
-    blocks[-1][1] = _composed(blocks[-1][1], last)
+    skips[-1] = convolution.joined(skips[-1], last)
+    blocks[-1][1] = convolution.composed(blocks[-1][1], last)
     return prepared(self.conv_in), skips, blocks, prepared(self.conv_out)
 
   def apply(self, prepared, kept, *conditions, context, dtype):
@@ -398,17 +398,3 @@ def _by_variable(network, weights):
   """Returns a function from a layer of the network to its own weights."""
   values = {id(v): value for v, value in zip(network.variables, weights)}
   return lambda layer: [values[id(v)] for v in layer.variables]
-
-
-def _joined(one, other):
-  """Returns the convolution whose output is the sum of two."""
-  return convolution.Convolution(
-      one.kernel + other.kernel, one.bias + other.bias)
-
-
-def _composed(first, second):
-  """Returns the convolution that is one, then one of 1x1, less its bias."""
-  matrix = second.kernel[..., 0, 0, :, :]
-  return convolution.Convolution(
-      tf.einsum('...yxcf,...fg->...yxcg', first.kernel, matrix),
-      tf.einsum('...f,...fg->...g', first.bias, matrix))
