@@ -5,11 +5,12 @@ python -m benchmarks.start [--quick] [--rounds 15] [--json FILE] [--plots DIR]
 ```
 
 `log_prob` of the Glow of the paper's CIFAR-10 run (3 levels, 32 steps; width
-64), and its train step with `memory='recompute'` and `'store'`, are traced and
+64), the first step of its training, and its train step with `memory='recompute'` and `'store'`, are traced and
 run for the first time, and the library imported, each time in a process of its
 own. `--plots` draws the time over depth.
 """
 
+import functools
 import importlib
 import sys
 import time
@@ -48,6 +49,62 @@ def first_train_step(memory, num_steps, width, batch_size):
           steps.our_glow(num_steps, width, memory), batch_size))
 
 
+def first_fit_step(side, num_steps, width, batch_size):
+  """Seconds of the first step of training: optimizer, update and all.
+
+  Args:
+    side: Python `str`: `'our_glow'` or `'recompute'`, in `FlowModel.fit` with
+      Keras's Adam, or `'tfb_glow'`, in a `tf.function` with that of tf-keras.
+    num_steps: Python `int`, steps of each of 3 levels.
+    width: Python `int`, channels inside the networks.
+    batch_size: Python `int`.
+
+  Returns:
+    seconds: Python `float`.
+  """
+  make = _tfb_step if side == 'tfb_glow' else functools.partial(
+      _fit_step, 'recompute' if side == 'recompute' else 'store')
+  return _seconds_of_second(
+      make(1, 8, 2), make(num_steps, width, batch_size))
+
+
+def _fit_step(memory, num_steps, width, batch_size):
+  import keras
+  import numpy as np
+
+  import tfp_glow
+
+  images = np.random.default_rng(0).integers(
+      0, 256, (batch_size, 32, 32, 3), dtype=np.uint8)
+  model = tfp_glow.FlowModel(tfp_glow.Glow(
+      (32, 32, 3), levels=3, steps=num_steps, width=width, memory=memory,
+      seed=0))
+  model.adapt(images)
+  model.compile(keras.optimizers.Adam(1e-4), jit_compile=False)
+  return lambda: model.fit(images, batch_size=batch_size, verbose=0)
+
+
+def _tfb_step(num_steps, width, batch_size):
+  import tensorflow as tf
+  import tf_keras
+
+  from benchmarks import steps
+
+  distribution = steps.tfb_glow(num_steps, width)
+  variables = distribution.trainable_variables
+  optimizer = tf_keras.optimizers.Adam(1e-4)
+  images = steps.images(batch_size)
+
+  @tf.function(autograph=False)
+  def step(y):
+    with tf.GradientTape() as tape:
+      loss = -tf.reduce_mean(distribution.log_prob(y))
+    optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+    return loss
+
+  return lambda: step(images).numpy()
+
+
 def _seconds_of_second(first, second):
   # Something else first: what TensorFlow loads on first use is not ours.
   first()
@@ -81,7 +138,12 @@ def measure(quick, rounds, normflows=None):
         f'trace and first log_prob, {depth} steps', 'tfb.Glow',
         in_turn('first_log_prob', ('our_glow', 'tfb_glow'), depth),
         unit='s', goal=.25 if depth == 32 else None)
-  # Looped over, and not.
+  for depth, goal in zip(depths[-2:], (.35, .3)):
+    yield pairs.row(
+        f'first step of fit, {depth} steps', 'tfb.Glow',
+        in_turn('first_fit_step', ('our_glow', 'tfb_glow'), depth),
+        unit='s', goal=goal)
+  # Scanned over, and not.
   yield pairs.row(
       f'trace, first train step, {depths[-1]} steps',
       f'stored, {depths[-1]} steps',

@@ -58,12 +58,12 @@ def additive(**kwargs):
   return make
 
 
-def factor_out(dtype, learned=True):
+def factor_out(dtype, learned=True, **kwargs):
   rest = tfb.Reshape(event_shape_out=(4, 2, 1), event_shape_in=(8,))
   if not learned:
     return tg.FactorOut(rest, dtype=dtype)
   rest = tg.Chain([tg.ActNorm(1, dtype=dtype), rest])
-  return tg.FactorOut(rest, network(2, dtype), dtype=dtype)
+  return tg.FactorOut(rest, network(2, dtype), dtype=dtype, **kwargs)
 
 
 def top_prior(dtype, num_classes=None):
@@ -133,6 +133,8 @@ CASES = {
         (4, 4, 2), CONTEXT),
     'scale': Case(lambda d: tg.Scale(4, dtype=d), (4,), {}),
     'factor_out': Case(factor_out, _IMAGE, {}),
+    'factor_out_bounded': Case(
+        lambda d: factor_out(d, max_log_scale=-.01), _IMAGE, {}),
     'factor_out_standard': Case(
         lambda d: factor_out(d, learned=False), _IMAGE, {}),
     'top_prior': Case(top_prior, _IMAGE, {}),

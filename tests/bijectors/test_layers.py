@@ -245,3 +245,17 @@ def test_chain_folds_neighbouring_layers_into_one_product():
 def _reshape(shape):
   return tfp.bijectors.Reshape(
       event_shape_out=shape, event_shape_in=(int(np.prod(shape)),))
+
+
+def test_a_bounded_split_prior_bounds_what_sampling_multiplies_by():
+  def far_off(kept):
+    return 1e3 * tf.ones_like(tf.concat([kept, kept], axis=-1))
+
+  layer = tg.FactorOut(
+      tfp.bijectors.Reshape(event_shape_out=(2, 2, 1)), far_off,
+      max_log_scale=2.)
+  x = normal(3, 8)
+  y = layer.forward(x)
+  np.testing.assert_allclose(
+      y[..., 1], 1e3 + np.exp(2.) * x[:, :4].reshape(3, 2, 2), rtol=1e-6)
+  np.testing.assert_allclose(layer.inverse(tf.identity(y)), x, atol=1e-4)

@@ -39,8 +39,8 @@ class FactorOut(flow_bijector.FlowBijector):
        2016. Section 3.6. https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, rest, conditioner=None, dtype=tf.float32,
-               validate_args=False, name='factor_out'):
+  def __init__(self, rest, conditioner=None, max_log_scale=None,
+               dtype=tf.float32, validate_args=False, name='factor_out'):
     """Takes the flow of what stays.
 
     Args:
@@ -50,6 +50,9 @@ class FactorOut(flow_bijector.FlowBijector):
         log-scales of what leaves, `[N, H, W, C]`, one half each: a Keras 3
         layer or model, a `tf.Module`, or a function. Default value: `None`,
         a standard normal prior.
+      max_log_scale: Python `float`, a bound of `log_scale` from above: sampling
+        then multiplies by `exp(max_log_scale)` at most, however far from the
+        training data `stay` is. Default value: `None`, no bound.
       dtype: `tf.float32` or `tf.float64`. Default value: `tf.float32`.
       validate_args: Python `bool`, whether to check values inside graphs too.
         Default value: `False`.
@@ -63,6 +66,7 @@ class FactorOut(flow_bijector.FlowBijector):
     self._conditioner = (
         None if conditioner is None else
         conditioner_lib.Conditioner(conditioner))
+    self._max_log_scale = max_log_scale
 
   @property
   def rest(self):
@@ -139,7 +143,11 @@ class FactorOut(flow_bijector.FlowBijector):
           f'`conditioner` of {self.name} gave parameters of shape '
           f'{parameters.shape[-3:]} for a part of shape {stay.shape[-3:]}, '
           f'but {needed} is needed: means first, then log-scales.')
-    return tf.split(parameters, 2, axis=-1)
+    mean, log_scale = tf.split(parameters, 2, axis=-1)
+    if self._max_log_scale is not None:
+      log_scale = tf.minimum(
+          log_scale, tf.constant(self._max_log_scale, log_scale.dtype))
+    return mean, log_scale
 
   def _rest_size(self, size):
     """Components of the latent that belong to what stays."""

@@ -23,6 +23,9 @@ tfb = tfp.bijectors
 
 COUPLINGS = ('affine', 'additive')
 SCALES = ('sigmoid', 'bounded')
+# Of the split priors of a flow with bounded scales: next to the couplings they
+# are what amplifies (docs/stability.md).
+_MAX_LOG_SCALE = 5.
 PERMUTATIONS = {
     'conv1x1': invertible_conv.InvertibleConv,
     'lu': invertible_conv.InvertibleConvLU,
@@ -94,7 +97,8 @@ class Glow(multiscale_flow.MultiscaleFlow):
         Default value: `None`.
       scale: Python `str`, of affine couplings: `'sigmoid'`, the paper's, or
         `'bounded'`, with which samples do not break down; see
-        `AffineCoupling`. Default value: `'sigmoid'`.
+        `AffineCoupling`. The split priors' scale is bounded with it.
+        Default value: `'sigmoid'`.
       memory: Python `str`, what the gradient keeps. `'store'` is every
         activation; `'recompute'` one image for each level, from which the
         rest is computed again, at the price of one more evaluation of each
@@ -153,7 +157,8 @@ class Glow(multiscale_flow.MultiscaleFlow):
     for level in range(levels - 2, -1, -1):
       layers = [*by_level.pop(), factor_out.FactorOut(
           chain.Chain(layers, memory, name=f'level_{level + 1}'),
-          _split_prior(shapes[level], level, config['dtype']), dtype=dtype)]
+          _split_prior(shapes[level], level, config['dtype']),
+          _MAX_LOG_SCALE if scale == 'bounded' else None, dtype=dtype)]
     super().__init__(layers, latent_shapes, config, validate_args, name)
     self._classifier = self._classifier and conditioner.Conditioner(
         self._classifier)
