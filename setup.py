@@ -49,7 +49,7 @@ setuptools.setup(
     description=('Normalizing flows for images (NICE, RealNVP, Glow) as '
                  'TensorFlow Probability bijectors'),
     packages=setuptools.find_packages(include=['tfp_glow', 'tfp_glow.*']),
-    package_data={'tfp_glow': ['pretrained/*']},
+    package_data={'tfp_glow': ['pretrained/*', 'py.typed']},
     python_requires='>=3.11',
     install_requires=[
         'keras>=3.15,<4',

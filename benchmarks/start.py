@@ -5,9 +5,10 @@ python -m benchmarks.start [--quick] [--rounds 15] [--json FILE] [--plots DIR]
 ```
 
 `log_prob` of the Glow of the paper's CIFAR-10 run (3 levels, 32 steps; width
-64), the first step of its training, and its train step with `memory='recompute'` and `'store'`, are traced and
-run for the first time, and the library imported, each time in a process of its
-own. `--plots` draws the time over depth.
+64), the first step of its training, and its train step with
+`memory='recompute'` and `'store'`, are traced and run for the first time, and
+the library imported, each time in a process of its own. `--plots` draws the
+time over depth.
 """
 
 import functools

@@ -5,7 +5,7 @@ from tfp_glow import dependencies
 dependencies.check()
 
 # Before TensorFlow: after it TFP loads its experimental modules too.
-import tensorflow_probability
+import tensorflow_probability as _tfp
 
 from tfp_glow import bijectors
 from tfp_glow import networks
