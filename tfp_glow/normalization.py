@@ -85,7 +85,7 @@ def batch_normalised(values, offset, epsilon):
 
 
 def standardising_shift_and_log_scale(values):
-  """What activation normalisation starts from.
+  """Computes the initial values of activation normalisation.
 
   ```none
   shift = -mean(values),   log_scale = log(1 / (std(values) + 1e-6)) / 3

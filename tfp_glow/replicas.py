@@ -1,4 +1,4 @@
-"""What the replicas of a `tf.distribute` strategy do together.
+"""Work that the replicas of a `tf.distribute` strategy do together.
 
 With one replica, or none, each function is what it is without a strategy.
 """

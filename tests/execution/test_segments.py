@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import gc
 import itertools
-import re
 import weakref
 
 import keras
@@ -357,88 +356,3 @@ def test_a_graph_that_rebuilds_loops_over_alike_steps(memory, grows):
     return sum(node.op.startswith('Conv2D') for node in nodes)
 
   assert (num_convolutions(10) > num_convolutions(9)) == grows
-
-
-def planned_bytes(function, *arguments):
-  """The most that is alive at once in the order that XLA gave a program."""
-  program = function.experimental_get_compiler_ir(*arguments)(
-      stage='optimized_hlo')
-  assert 'is_scheduled=true' in program
-  lines = re.findall(
-      r'^  (?:ROOT )?%(\S+) = f32\[([\d,]*)\]\S* ([\w-]+)\((.*?)\)',
-      program[program.index('\nENTRY'):], re.MULTILINE)
-  sizes, made, used = {}, {}, {}
-  for line, (name, shape, kind, operands) in enumerate(lines):
-    if kind not in ('parameter', 'constant', 'bitcast'):
-      sizes[name] = 4 * np.prod([int(n) for n in shape.split(',') if n])
-      made[name] = line
-    for operand in re.findall(r'%([\w.-]+)', operands):
-      used[operand] = line
-  return max(sum(size for name, size in sizes.items()
-                 if made[name] <= line <= used.get(name, line))
-             for line in range(len(lines)))
-
-
-def test_xla_too_rebuilds_one_step_at_a_time():
-  def planned(steps):
-    flow = tg.Glow((8, 8, 2), levels=2, steps=steps, width=16,
-                   permutation='reverse', learn_top=False, memory='recompute',
-                   seed=0)
-    return planned_bytes(tf.function(
-        lambda y: likelihood_gradients(flow, y), jit_compile=True,
-        autograph=False), tf.zeros([64, 8, 8, 2]))
-
-  assert planned(2) < 1.3 * planned(1)
-
-
-class Offset(tg.networks.GlowNetwork):
-  """A network with a `call` of its own, which reads one variable more."""
-
-  def build(self, kept_shape):
-    super().build(kept_shape)
-    self.offset = self.add_weight(
-        shape=[], name='offset', initializer='zeros')
-
-  def call(self, kept):
-    return super().call(kept) + self.offset
-
-
-def test_a_network_with_a_call_of_its_own_is_called():
-  results = []
-  for memory in execution.MEMORY:
-    layers = []
-    for k in range(plan.MOST_UNROLLED + 1):
-      network = Offset(4, 3, seed=k, dtype='float64')
-      network.build((None, 4, 2, 2))
-      layers.append(tg.AffineCoupling(network, dtype=tf.float64))
-    chain = tg.Chain(layers, memory)
-    move(chain.trainable_variables, .1)
-    y = contract.data('actnorm', tf.float64, [3])
-    y = tf.concat([y, y], axis=-1)
-    results.append(tf.function(
-        functools.partial(gradients, chain, y), autograph=False)())
-  assert_close(results[1], results[0], 1e-10)
-
-
-class Secretive(tg.networks.GlowNetwork):
-  """A network that reads a variable in `apply` and does not list it."""
-
-  def build(self, kept_shape):
-    super().build(kept_shape)
-    self.offset = tf.Variable(0.)
-
-  def apply(self, prepared, kept, *conditions, **kwargs):
-    return super().apply(prepared, kept, *conditions, **kwargs) + self.offset
-
-
-def test_a_scan_over_a_network_that_reads_a_variable_is_an_error():
-  layers = []
-  for _ in range(plan.MOST_UNROLLED + 1):
-    network = Secretive(4, 3, seed=0)
-    network.build((None, 4, 2, 2))
-    layers.append(tg.AffineCoupling(network))
-  y = tf.zeros([3, 4, 2, 4])
-  function = tf.function(lambda: gradients(
-      tg.Chain(layers, 'recompute'), y), autograph=False)
-  with pytest.raises(ValueError, match='reads the variable'):
-    function()

@@ -38,8 +38,8 @@ class ActNorm(channel_affine.ChannelAffine):
 
   weight_names = ('shift', 'log_scale')
 
-  def __init__(self, channels, dtype=tf.float32, validate_args=False,
-               name='actnorm'):
+  def __init__(self, channels: int, dtype: tf.DType = tf.float32,
+               validate_args: bool = False, name: str = 'actnorm'):
     """Makes the identity, until `initialize` is called.
 
     Args:

@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfp_glow import normalization
 from tfp_glow.bijectors import channel_affine
 from tfp_glow.bijectors import flow_bijector
+from tfp_glow.bijectors import masks
 
 
 class RunningMoments(tf.Module):
@@ -61,10 +62,11 @@ class BatchNorm(flow_bijector.FlowBijector):
        2016. Section 3.7. https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, channels, mask=None, momentum=normalization.MOMENTUM,
-               epsilon=normalization.EPSILON,
-               event_ndims=3, dtype=tf.float32, validate_args=False,
-               name='batch_norm'):
+  def __init__(self, channels: int, mask: masks.Mask | None = None,
+               momentum: float = normalization.MOMENTUM,
+               epsilon: float = normalization.EPSILON, event_ndims: int = 3,
+               dtype: tf.DType = tf.float32, validate_args: bool = False,
+               name: str = 'batch_norm'):
     """Starts from mean 0 and variance 1.
 
     Args:

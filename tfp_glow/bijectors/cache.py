@@ -1,4 +1,4 @@
-"""A bijector cache whose answers are never older than the variables."""
+"""A bijector cache that is invalidated when variables change."""
 
 import tensorflow as tf
 from tensorflow_probability.python.internal import cache_util
@@ -55,7 +55,7 @@ class FreshCache(cache_util.BijectorCache):
 
 
 class VariableState:
-  """What the variables held when a cached value was computed."""
+  """Values of variables at the time a cached value was computed."""
 
   def __init__(self, variables):
     self._variables = tuple(variables)

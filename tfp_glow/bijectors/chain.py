@@ -1,11 +1,15 @@
 """Composition of layers."""
 
+from collections.abc import Sequence
 import itertools
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_glow import execution
 from tfp_glow.bijectors import flow_bijector
+
+tfb = tfp.bijectors
 
 
 class Chain(flow_bijector.FlowBijector):
@@ -55,9 +59,10 @@ class Chain(flow_bijector.FlowBijector):
        Invertible Neural Networks. 2020. https://arxiv.org/abs/2006.09347
   """
 
-  def __init__(self, bijectors, memory='store', dtype=None,
-               validate_args=False, name='chain'):
-    """Takes the bijectors, nearest to the data first.
+  def __init__(self, bijectors: Sequence[tfb.Bijector], memory: str = 'store',
+               dtype: tf.DType | None = None, validate_args: bool = False,
+               name: str = 'chain'):
+    """Composes bijectors, nearest to the data first.
 
     Args:
       bijectors: List of `tfb.Bijector`, at least one, with one data type.

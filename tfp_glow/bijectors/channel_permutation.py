@@ -1,5 +1,7 @@
 """Fixed orders of the channels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -27,9 +29,9 @@ class ChannelPermutation(channel_affine.ChannelAffine):
 
   weight_names = ('order',)
 
-  def __init__(self, order, dtype=tf.float32, validate_args=False,
-               name='channel_permutation'):
-    """Takes the order.
+  def __init__(self, order: Sequence[int], dtype: tf.DType = tf.float32,
+               validate_args: bool = False, name: str = 'channel_permutation'):
+    """Fixes the order.
 
     Args:
       order: `int`s `[C]`, each of `0 .. C-1` once: the channel of the data

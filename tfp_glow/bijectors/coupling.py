@@ -1,5 +1,6 @@
 """Affine and additive coupling layers."""
 
+from collections.abc import Callable
 import math
 
 import tensorflow as tf
@@ -53,7 +54,7 @@ class Coupling(flow_bijector.FlowBijector):
 
   @property
   def mask(self):
-    """What is kept."""
+    """The mask: which part is kept."""
     return self._mask
 
   @property
@@ -206,10 +207,12 @@ class AffineCoupling(Coupling):
   _num_parameters = 2
   _layout = 'shifts first, then what scales are made of'
 
-  def __init__(self, conditioner, mask=None, scale='sigmoid',
-               initial_rescale=0., event_ndims=3, dtype=tf.float32,
-               validate_args=False, name='affine_coupling'):
-    """Takes the network and what it conditions.
+  def __init__(self, conditioner: Callable[..., tf.Tensor],
+               mask: masks.Mask | None = None, scale: str = 'sigmoid',
+               initial_rescale: float = 0., event_ndims: int = 3,
+               dtype: tf.DType = tf.float32, validate_args: bool = False,
+               name: str = 'affine_coupling'):
+    """Makes a coupling of a network and a mask.
 
     Args:
       conditioner: Callable from the kept part, `[N, H, W, C_kept]`, to
@@ -295,9 +298,11 @@ class AdditiveCoupling(Coupling):
   _num_parameters = 1
   _layout = 'one shift for each value that is changed'
 
-  def __init__(self, conditioner, mask=None, event_ndims=3, dtype=tf.float32,
-               validate_args=False, name='additive_coupling'):
-    """Takes the network and what it conditions.
+  def __init__(self, conditioner: Callable[..., tf.Tensor],
+               mask: masks.Mask | None = None, event_ndims: int = 3,
+               dtype: tf.DType = tf.float32, validate_args: bool = False,
+               name: str = 'additive_coupling'):
+    """Makes a coupling of a network and a mask.
 
     Args:
       conditioner: Callable from the kept part, `[N, H, W, C_kept]`, to

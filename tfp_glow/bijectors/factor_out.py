@@ -1,11 +1,16 @@
 """Factoring out: half of the channels is done, the rest goes on."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import chain
 from tfp_glow.bijectors import conditioner as conditioner_lib
 from tfp_glow.bijectors import flow_bijector
 from tfp_glow.bijectors import gaussian
+
+tfb = tfp.bijectors
 
 
 class FactorOut(flow_bijector.FlowBijector):
@@ -39,9 +44,11 @@ class FactorOut(flow_bijector.FlowBijector):
        2016. Section 3.6. https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, rest, conditioner=None, max_log_scale=None,
-               dtype=tf.float32, validate_args=False, name='factor_out'):
-    """Takes the flow of what stays.
+  def __init__(self, rest: tfb.Bijector,
+               conditioner: Callable[..., tf.Tensor] | None = None,
+               max_log_scale: float | None = None, dtype: tf.DType = tf.float32,
+               validate_args: bool = False, name: str = 'factor_out'):
+    """Puts a prior on one half, and a flow on the other.
 
     Args:
       rest: `tfb.Bijector` from flat latents `[D']` to what stays,

@@ -48,12 +48,9 @@ class FlowBijector(execution.Layer, tfb.Bijector):
 
   _cache = cache.FreshCache()
 
-  def __init__(self,
-               forward_min_event_ndims=3,
-               inverse_min_event_ndims=3,
-               dtype=tf.float32,
-               validate_args=False,
-               name=None):
+  def __init__(self, forward_min_event_ndims: int = 3,
+               inverse_min_event_ndims: int = 3, dtype: tf.DType = tf.float32,
+               validate_args: bool = False, name: str | None = None):
     """Sets what every layer has.
 
     Args:

@@ -39,8 +39,9 @@ class InvertibleConv(channel_affine.ChannelAffine):
 
   weight_names = ('kernel',)
 
-  def __init__(self, channels, seed=None, dtype=tf.float32,
-               validate_args=False, name='invertible_conv'):
+  def __init__(self, channels: int, seed: int | None = None,
+               dtype: tf.DType = tf.float32, validate_args: bool = False,
+               name: str = 'invertible_conv'):
     """Starts from a random rotation.
 
     Args:
@@ -98,8 +99,9 @@ class InvertibleConvLU(channel_affine.ChannelAffine):
 
   weight_names = ('permutation', 'sign', 'log_s', 'lower', 'upper')
 
-  def __init__(self, channels, seed=None, dtype=tf.float32,
-               validate_args=False, name='invertible_conv_lu'):
+  def __init__(self, channels: int, seed: int | None = None,
+               dtype: tf.DType = tf.float32, validate_args: bool = False,
+               name: str = 'invertible_conv_lu'):
     """Starts from the LU decomposition of a random rotation.
 
     Args:

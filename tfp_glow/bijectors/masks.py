@@ -19,7 +19,7 @@ class ChannelHalves:
   (array([[1., 2.]], dtype=float32), array([[3., 4.]], dtype=float32))
   """
 
-  def __init__(self, kept='first'):
+  def __init__(self, kept: str = 'first'):
     """Chooses the half that is kept.
 
     Args:
@@ -66,7 +66,7 @@ class EvenOdd:
   (array([[1., 3.]], dtype=float32), array([[2., 4.]], dtype=float32))
   """
 
-  def __init__(self, kept='even'):
+  def __init__(self, kept: str = 'even'):
     """Chooses the components that are kept.
 
     Args:
@@ -120,7 +120,7 @@ class Checkerboard:
          [2., 0.]], dtype=float32))
   """
 
-  def __init__(self, kept='even'):
+  def __init__(self, kept: str = 'even'):
     """Chooses the pixels that are kept.
 
     Args:
@@ -162,3 +162,6 @@ def _one_of(argument, value, choices):
   if value not in choices:
     raise ValueError(f'`{argument}` must be one of {choices}, got {value!r}.')
   return value
+
+
+Mask = ChannelHalves | EvenOdd | Checkerboard

@@ -30,8 +30,8 @@ class Scale(flow_bijector.FlowBijector):
        Estimation. 2014. Section 3.3. https://arxiv.org/abs/1410.8516
   """
 
-  def __init__(self, size, dtype=tf.float32, validate_args=False,
-               name='scale'):
+  def __init__(self, size: int, dtype: tf.DType = tf.float32,
+               validate_args: bool = False, name: str = 'scale'):
     """Makes the identity.
 
     Args:

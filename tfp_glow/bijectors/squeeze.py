@@ -37,8 +37,8 @@ class Squeeze(flow_bijector.FlowBijector):
        2016. Section 3.6. https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, order='channel_major', dtype=tf.float32,
-               validate_args=False, name='squeeze'):
+  def __init__(self, order: str = 'channel_major', dtype: tf.DType = tf.float32,
+               validate_args: bool = False, name: str = 'squeeze'):
     """Chooses the order of the channels.
 
     Args:

@@ -1,5 +1,7 @@
 """The prior of the last level's latent, as a layer that standardises it."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfp_glow import execution
@@ -39,9 +41,11 @@ class TopPrior(flow_bijector.FlowBijector):
   # The network sees zeros: what it makes of them is the same for all images.
   prepares_for_event = True
 
-  def __init__(self, network=None, class_network=None, num_classes=None,
-               dtype=tf.float32, validate_args=False, name='top_prior'):
-    """Takes the networks.
+  def __init__(self, network: Callable[..., tf.Tensor] | None = None,
+               class_network: Callable[..., tf.Tensor] | None = None,
+               num_classes: int | None = None, dtype: tf.DType = tf.float32,
+               validate_args: bool = False, name: str = 'top_prior'):
+    """Makes a prior of networks.
 
     Args:
       network: Callable from zeros `[1, H, W, 2C]` to `[1, H, W, 2C]`: means

@@ -1,4 +1,4 @@
-"""What an evaluation is told beside its value."""
+"""The explicit context of an evaluation."""
 
 import collections.abc
 import dataclasses

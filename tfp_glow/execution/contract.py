@@ -1,4 +1,4 @@
-"""What a layer promises to whatever evaluates it."""
+"""The contract between a layer and the engine that evaluates it."""
 
 import tensorflow as tf
 

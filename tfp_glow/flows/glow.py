@@ -65,11 +65,15 @@ class Glow(multiscale_flow.MultiscaleFlow):
        Convolutions. 2018. https://arxiv.org/abs/1807.03039
   """
 
-  def __init__(self, image_shape, levels=3, steps=32, width=512,
-               coupling='affine', permutation='conv1x1', learn_top=True,
-               num_classes=None, classifier=False, feature_map_channels=None,
-               context_size=None, scale='sigmoid', memory='store', seed=None,
-               dtype=tf.float32, validate_args=False, name='glow'):
+  def __init__(self, image_shape: tuple[int, int, int], levels: int = 3,
+               steps: int = 32, width: int = 512, coupling: str = 'affine',
+               permutation: str = 'conv1x1', learn_top: bool = True,
+               num_classes: int | None = None, classifier: bool = False,
+               feature_map_channels: int | None = None,
+               context_size: int | None = None, scale: str = 'sigmoid',
+               memory: str = 'store', seed: int | None = None,
+               dtype: tf.DType = tf.float32, validate_args: bool = False,
+               name: str = 'glow'):
     """Builds the flow with random weights; see `initialize`.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the three systems have in common: flat latents, part by part."""
+"""Base of the three flows: flat latents, part by part."""
 
 import math
 
@@ -51,7 +51,7 @@ class MultiscaleFlow(chain.Chain):
     return list(self._latent_shapes)
 
   def split_latent(self, z):
-    """Takes a flat latent apart.
+    """Splits a flat latent.
 
     Args:
       z: `Tensor` `[..., D]`.

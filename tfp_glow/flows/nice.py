@@ -40,9 +40,11 @@ class NICE(multiscale_flow.MultiscaleFlow):
        https://arxiv.org/abs/1410.8516
   """
 
-  def __init__(self, event_size, couplings=4, hidden_layers=5, width=1000,
-               context_size=None, seed=None, dtype=tf.float32,
-               validate_args=False, name='nice'):
+  def __init__(self, event_size: int, couplings: int = 4,
+               hidden_layers: int = 5, width: int = 1000,
+               context_size: int | None = None, seed: int | None = None,
+               dtype: tf.DType = tf.float32, validate_args: bool = False,
+               name: str = 'nice'):
     """Builds the flow with random weights, near the identity.
 
     Args:

@@ -52,10 +52,12 @@ class RealNVP(multiscale_flow.MultiscaleFlow):
        2016. https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, image_shape, scales=2, width=64, residual_blocks=8,
-               feature_map_channels=None, context_size=None, memory='store',
-               seed=None, dtype=tf.float32, validate_args=False,
-               name='real_nvp'):
+  def __init__(self, image_shape: tuple[int, int, int], scales: int = 2,
+               width: int = 64, residual_blocks: int = 8,
+               feature_map_channels: int | None = None,
+               context_size: int | None = None, memory: str = 'store',
+               seed: int | None = None, dtype: tf.DType = tf.float32,
+               validate_args: bool = False, name: str = 'real_nvp'):
     """Builds the flow with random weights.
 
     Args:

@@ -48,7 +48,7 @@ class TrainedByKeras(keras.Model):
 
   @property
   def training_state(self) -> list[tf.Variable]:
-    """What training goes on from, beside the weights.
+    """State that training resumes from, beside the weights.
 
     The state of the dequantisation noise, the number of steps skipped because
     they were not finite, and how many of them were the last ones in a row.

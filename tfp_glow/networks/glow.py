@@ -3,6 +3,8 @@
 `tests/numpy_glow.py` is the same program in NumPy, written apart from this.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -30,8 +32,9 @@ class ActNormConv2D(prepared_network.PreparedNetwork):
        https://arxiv.org/abs/1807.03039
   """
 
-  def __init__(self, filters, kernel_size, seed=None, **kwargs):
-    """Takes the shape.
+  def __init__(self, filters: int, kernel_size: int, seed: int | None = None,
+               **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       filters: Python `int`, number of output channels.
@@ -101,8 +104,8 @@ class ZeroConv2D(prepared_network.PreparedNetwork):
        https://arxiv.org/abs/1807.03039
   """
 
-  def __init__(self, filters, interleaved=False, **kwargs):
-    """Takes the shape.
+  def __init__(self, filters: int, interleaved: bool = False, **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       filters: Python `int`, number of output channels.
@@ -159,8 +162,8 @@ class ZeroDense(keras.layers.Layer):
        https://arxiv.org/abs/1807.03039
   """
 
-  def __init__(self, units, **kwargs):
-    """Takes the shape.
+  def __init__(self, units: int, **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       units: Python `int`, number of outputs.
@@ -195,8 +198,8 @@ class ZeroDense(keras.layers.Layer):
 class ClassEmbedding(ZeroDense):
   """`ZeroDense` of a one-hot label: `int32` `[N]` to `[N, units]`."""
 
-  def __init__(self, num_classes, units, **kwargs):
-    """Takes the shape.
+  def __init__(self, num_classes: int | None, units: int, **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       num_classes: Python `int`, number of classes.
@@ -237,9 +240,9 @@ class GlowNetwork(prepared_network.PreparedNetwork):
        https://arxiv.org/abs/1807.03039
   """
 
-  def __init__(self, filters, width=512, interleaved=False, seed=None,
-               **kwargs):
-    """Takes the shape.
+  def __init__(self, filters: int, width: int = 512, interleaved: bool = False,
+               seed: int | None = None, **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       filters: Python `int`, number of output channels.
@@ -322,7 +325,7 @@ def _per_filter(scale):
 
 
 def _halves_last(values):
-  """Takes the last axis from pairs to halves."""
+  """Reorders the last axis from pairs to halves."""
   *shape, size = values.shape
   pairs = tf.reshape(values, [*shape, size // 2, 2])
   return tf.concat(tf.unstack(pairs, axis=-1), axis=-1)

@@ -1,5 +1,7 @@
 """NICE's network: Dinh, Krueger and Bengio, 2014."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -31,8 +33,9 @@ class DenseNetwork(keras.layers.Layer):
        Estimation. 2014. Section 5.1. https://arxiv.org/abs/1410.8516
   """
 
-  def __init__(self, units, width=1000, hidden_layers=5, seed=None, **kwargs):
-    """Takes the shape.
+  def __init__(self, units: int, width: int = 1000, hidden_layers: int = 5,
+               seed: int | None = None, **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       units: Python `int`, number of outputs.

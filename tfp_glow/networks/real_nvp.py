@@ -1,6 +1,7 @@
 """RealNVP's networks: Dinh, Sohl-Dickstein and Bengio, 2016."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,9 +38,9 @@ class WeightNormConv2D(prepared_network.PreparedNetwork):
        https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, filters, kernel_size, use_magnitude=True, use_bias=True,
-               seed=None, **kwargs):
-    """Takes the shape.
+  def __init__(self, filters: int, kernel_size: int, use_magnitude: bool = True,
+               use_bias: bool = True, seed: int | None = None, **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       filters: Python `int`, number of output channels.
@@ -124,9 +125,8 @@ class OffsetBatchNorm(keras.layers.Layer):
        https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, momentum=normalization.MOMENTUM,
-               epsilon=normalization.EPSILON,
-               **kwargs):
+  def __init__(self, momentum: float = normalization.MOMENTUM,
+               epsilon: float = normalization.EPSILON, **kwargs: Any):
     """Starts from mean 0, variance 1 and offset 0.
 
     Args:
@@ -201,8 +201,8 @@ class ResidualBlock(prepared_network.PreparedNetwork):
        https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, width, seed=None, **kwargs):
-    """Takes the shape.
+  def __init__(self, width: int, seed: int | None = None, **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       width: Python `int`, number of channels.
@@ -280,9 +280,10 @@ class ResidualNetwork(prepared_network.PreparedNetwork):
        https://arxiv.org/abs/1605.08803
   """
 
-  def __init__(self, filters, width=64, residual_blocks=8, checkerboard=None,
-               seed=None, **kwargs):
-    """Takes the shape.
+  def __init__(self, filters: int, width: int = 64, residual_blocks: int = 8,
+               checkerboard: str | None = None, seed: int | None = None,
+               **kwargs: Any):
+    """Makes a network of a given shape.
 
     Args:
       filters: Python `int`, number of output channels.
@@ -296,8 +297,7 @@ class ResidualNetwork(prepared_network.PreparedNetwork):
       **kwargs: Keyword arguments of `keras.layers.Layer`.
 
     Raises:
-      ValueError: If there is no block, or `checkerboard` is none of the
-        three.
+      ValueError: If there is no block, or `checkerboard` is another name.
     """
     super().__init__(**kwargs)
     if residual_blocks < 1:

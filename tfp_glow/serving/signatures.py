@@ -1,4 +1,4 @@
-"""What is served of a model: functions of batches, row by row."""
+"""Served functions of a model, of batches, row by row."""
 
 import collections.abc
 import dataclasses
