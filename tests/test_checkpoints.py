@@ -10,6 +10,7 @@ from benchmarks import parity
 from tests import numpy_glow
 import tfp_glow
 from tfp_glow import checkpoints
+from tfp_glow.flows import glow
 
 FIXTURES = ['glow_conv1x1', 'glow_lu_classes', 'glow_shuffle_5bit']
 SHAPE = (8, 4, 2)
@@ -309,5 +310,28 @@ def test_a_condition_that_the_program_lacks_is_not_saved(tmp_path):
     tfp_glow.save_openai_glow(flow, tmp_path / 'model.ckpt')
   flow = make('conv1x1', scale='bounded')
   with pytest.raises(ValueError, match="scale='bounded'"):
+    tfp_glow.save_openai_glow(flow, tmp_path / 'model.ckpt')
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_that_the_program_lacks_is_not_saved(tmp_path, monkeypatch):
+  class Turn(tfp_glow.FlowBijector):
+    """A layer of one's own, with a variable."""
+
+    def __init__(self):
+      super().__init__()
+      self.angle = tf.Variable(.1)
+
+    def _inverse_and_log_det(self, y):
+      return y + self.angle, tf.zeros([])
+
+    def _forward_and_log_det(self, x):
+      return x - self.angle, tf.zeros([])
+
+  monkeypatch.setitem(
+      glow.PERMUTATIONS, 'mine', lambda *args, **kwargs: Turn())
+  flow = tfp_glow.Glow((4, 4, 1), levels=1, steps=1, width=2,
+                       permutation='mine')
+  with pytest.raises(ValueError, match='Turn, which the paper'):
     tfp_glow.save_openai_glow(flow, tmp_path / 'model.ckpt')
   assert list(tmp_path.iterdir()) == []

@@ -36,8 +36,8 @@ def test_a_network_with_a_call_of_its_own_is_called():
     test_segments.move(chain.trainable_variables, .1)
     y = contract.data('actnorm', tf.float64, [3])
     y = tf.concat([y, y], axis=-1)
-    results.append(tf.function(
-        functools.partial(test_segments.gradients, chain, y), autograph=False)())
+    results.append(tf.function(functools.partial(
+        test_segments.gradients, chain, y), autograph=False)())
   test_segments.assert_close(results[1], results[0], 1e-10)
 
 

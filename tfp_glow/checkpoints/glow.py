@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_glow import networks
 from tfp_glow.bijectors import actnorm
@@ -11,8 +12,14 @@ from tfp_glow.bijectors import channel_permutation
 from tfp_glow.bijectors import coupling
 from tfp_glow.bijectors import factor_out
 from tfp_glow.bijectors import invertible_conv
+from tfp_glow.bijectors import squeeze
+from tfp_glow.bijectors import top_prior
 from tfp_glow.checkpoints import tf1
 from tfp_glow.flows import glow as glow_lib
+
+# The top prior's variables are added apart.
+_WITHOUT_VARIABLES = (
+    squeeze.Squeeze, top_prior.TopPrior, tfp.bijectors.Reshape)
 
 
 def load_openai_glow(weights, image_shape, averaged=False, dtype=tf.float32):
@@ -157,6 +164,11 @@ def named_variables(flow):
       elif isinstance(layer, factor_out.FactorOut):
         add_conv(f'pool{level}/conv', layer.conditioner)
         add_level(level + 1, layer.rest.bijectors)
+      elif not isinstance(layer, _WITHOUT_VARIABLES):
+        raise ValueError(
+            f'`flow` has a layer of level {level}, {layer.name}, of the class '
+            f"{type(layer).__name__}, which the paper's program does not "
+            'know.')
 
   add_level(0, flow.bijectors)
   if flow.top_prior.network is not None:

@@ -54,10 +54,15 @@ def stack_weights(layers, name):
   Optimizers, checkpoints and graphs then hold as many variables as one layer
   has, however many layers there are.
 
+  Layers whose `stack_key`s differ, or are `None`, keep variables of their own.
+
   Args:
-    layers: List of `K` layers with one `stack_key`, that nothing else uses.
+    layers: List of `K` layers that nothing else uses.
     name: Python `str`, how the names of the variables begin.
   """
+  key = layers[0].stack_key
+  if key is None or any(layer.stack_key != key for layer in layers):
+    return
   rows_of_layers = [[] for _ in layers]
   for weight_name, *weights in zip(
       layers[0].weight_names, *(layer.weights for layer in layers)):
