@@ -1,6 +1,7 @@
 """The model and the optimizer of a recipe."""
 
 import math
+import re
 
 import keras
 
@@ -199,5 +200,6 @@ def _penalise_scales(model, weight):
     return
   in_bits_per_dim = weight / (model.num_dims * math.log(2.))
   for variable in model.trainable_weights:
-    if variable.name.endswith(('magnitude', 'rescale')):
+    # The model tells variables of one name apart by a number.
+    if re.fullmatch(r'(magnitude|rescale)(_\d+)?', variable.name):
       variable.regularizer = keras.regularizers.L2(in_bits_per_dim)

@@ -186,7 +186,7 @@ def test_scales_of_real_nvp_are_penalised():
   given.optimizer.scale_l2 = 5e-5
   model = models.build(given, (4, 4, 1), None)
   scales = [v for v in model.trainable_weights
-            if v.name.endswith(('magnitude', 'rescale'))]
+            if 'magnitude' in v.name or 'rescale' in v.name]
   assert len(scales) == 20
   want = 5e-5 * sum(float((v.numpy()**2).sum()) for v in scales)
   assert float(sum(model.losses)) == pytest.approx(
