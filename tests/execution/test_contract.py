@@ -242,3 +242,33 @@ def test_alike_steps_have_one_variable_each():
   np.testing.assert_array_equal(shift.stack[:, 0], [1., 0., 0., 0., 0.])
   names = [v.name for v in many.variables]
   assert len(set(names)) == len(names)
+
+
+class Served(tf.Module):
+  """A module of one's own that holds a flow."""
+
+  def __init__(self, flow):
+    super().__init__()
+    self.flow = flow
+
+  @tf.function(input_signature=[tf.TensorSpec([None, 4, 4, 2])])
+  def inverse(self, images):
+    return self.flow.inverse(images)
+
+
+def test_stacked_weights_are_saved_by_tensorflow(tmp_path):
+  flow = tg.Glow((4, 4, 2), levels=1, steps=2, width=3, seed=0)
+  module = Served(flow)
+  y = Y.astype(np.float32)
+  want = module.inverse(y)
+  tf.saved_model.save(module, tmp_path / 'module')
+  loaded = tf.saved_model.load(tmp_path / 'module')
+  np.testing.assert_array_equal(loaded.inverse(y), want)
+  tf.saved_model.save(tg.FlowModel(flow), tmp_path / 'model')
+
+  checkpoint = tf.train.Checkpoint(flow=flow)
+  path = checkpoint.save(tmp_path / 'checkpoint')
+  for variable in flow.variables:
+    variable.assign(tf.ones_like(variable))
+  checkpoint.restore(path).assert_consumed()
+  np.testing.assert_array_equal(flow.inverse(y), want)

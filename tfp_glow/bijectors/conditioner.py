@@ -94,8 +94,12 @@ class Conditioner(tf.Module):
 
   def replace_weights(self, weights):
     """Has the network keep its weights elsewhere."""
-    for variable, weight in zip(self.network.prepared_variables, weights):
+    network = self.network
+    for variable, weight in zip(network.prepared_variables, weights):
       tf_internals.adopt(variable, weight)
+    # Checkpoints and SavedModels find the weights where they are kept.
+    del self.network
+    self.network = self._no_dependency(network)
     self._keras_variables = [v.value for v in self.network.variables]
 
   def prepare(self, weights, event_shape):
