@@ -26,6 +26,7 @@ they do in training.
 import argparse
 import dataclasses
 import math
+import re
 import sys
 
 import keras
@@ -112,8 +113,10 @@ def moved_glow(images, permutation, coupling, steps, width, noise, seed=0):
                    coupling=coupling, permutation=permutation, seed=seed)
   rng = np.random.default_rng(seed)
   for variable in flow.trainable_variables:
-    inputs = math.prod(variable.shape[:-1])
-    deviation = noise / (math.sqrt(inputs) if len(variable.shape) > 1 else 10.)
+    # Weights of alike steps are in one variable, a row each.
+    shape = variable.shape[1 if re.match(r'level_\d+/', variable.name) else 0:]
+    deviation = noise / (
+        math.sqrt(math.prod(shape[:-1])) if len(shape) > 1 else 10.)
     variable.assign_add(
         deviation * rng.standard_normal(variable.shape, dtype=np.float32))
   model = model_lib.FlowModel(flow, seed=seed)

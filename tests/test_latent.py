@@ -41,7 +41,7 @@ def test_a_sphere_keeps_the_length_of_latents():
     assert np.mean(same) > .98
   # Unit vectors stay unit vectors; straight lines would cut the corner.
   unit = np.eye(32, dtype=np.float32)
-  arc = tg.latent._spherical(unit[:1], unit[1:2], np.float32([[.3], [.5]]))
+  arc = tg.latent.spherical(unit[:1], unit[1:2], np.float32([[.3], [.5]]))
   np.testing.assert_allclose(np.linalg.norm(arc, axis=-1), 1., rtol=1e-6)
   np.testing.assert_allclose(arc[1, :2], np.sqrt(.5), rtol=1e-6)
 
@@ -49,7 +49,7 @@ def test_a_sphere_keeps_the_length_of_latents():
 @pytest.mark.parametrize('other', [1., 2., -1.])
 def test_an_arc_of_no_angle_is_a_line(other):
   start = np.full([1, 4], 3., np.float32)
-  middle = tg.latent._spherical(start, other * start, np.float32([[.5]]))
+  middle = tg.latent.spherical(start, other * start, np.float32([[.5]]))
   np.testing.assert_allclose(middle, start * (1. + other) / 2., rtol=1e-5)
 
 

@@ -72,7 +72,8 @@ class ReconstructionCheck(keras.callbacks.Callback):
 
   def noise_errors(self):
     """The same for as many images of uniform noise."""
-    return self._measure_in_graph(tf.convert_to_tensor(self._noise))
+    return self._measure_in_graph(
+        {**self._inputs, 'images': tf.convert_to_tensor(self._noise)})
 
   def on_train_batch_end(self, batch, logs=None):
     step = int(self.model.optimizer.iterations)

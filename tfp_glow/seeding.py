@@ -3,13 +3,15 @@
 import operator
 import random
 
+import tensorflow as tf
 
-def given_or_drawn(seed: int | None) -> int:
+
+def given_or_drawn(seed: int | tf.Tensor | None) -> int | tf.Tensor:
   """Checks a seed, or draws one that `keras.utils.set_random_seed` decides.
 
   Args:
-    seed: An integer, or `None`: another one at each call, but the same ones
-      again after `keras.utils.set_random_seed`.
+    seed: An integer, of Python or a tensor, or `None`: another one at each
+      call, but the same ones again after `keras.utils.set_random_seed`.
 
   Returns:
     seed: An integer.
@@ -19,6 +21,8 @@ def given_or_drawn(seed: int | None) -> int:
   """
   if seed is None:
     return random.randrange(2**31)
+  if tf.is_tensor(seed) and seed.dtype.is_integer:
+    return seed
   try:
     return operator.index(seed)
   except TypeError:

@@ -101,7 +101,7 @@ def test_good_and_bad_files(workdir, folders, tmp_path, capsys, caplog):
   assert set(summary['auroc']) == set(scores_lib.METHODS)
 
   picture = np.asarray(Image.open(output / 'ranked.png'))
-  assert picture.ndim == 3 and picture.shape[0] == 4 * 52 + 4
+  assert picture.ndim == 3 and picture.shape[0] == 4 * 100 + 4
   unusual = picture[28, -30]  # in the uppermost row, not grey beside it
   assert unusual[0] == unusual[1] == unusual[2]
 

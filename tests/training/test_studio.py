@@ -117,13 +117,10 @@ def test_what_is_no_export_is_refused(tmp_path):
     served.Model(tmp_path / 'missing')
 
 
-@pytest.mark.parametrize('arguments,message', [
-    (['--model', '/missing'], 'Error: /missing is no export'),
-    ([], '--model is needed'),
-])
-def test_the_command_says_what_it_needs(arguments, message):
+def test_the_command_says_what_it_needs():
   result = subprocess.run(
-      [sys.executable, '-m', 'training.studio', *arguments],
+      [sys.executable, '-m', 'training.studio', '--model', '/missing'],
       capture_output=True, text=True,
       cwd=pathlib.Path(__file__).parents[2])
-  assert result.returncode and message in result.stderr
+  assert result.returncode
+  assert 'Error: /missing is no export' in result.stderr

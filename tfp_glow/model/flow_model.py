@@ -128,6 +128,11 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     return self._distribution.distribution
 
   @property
+  def preprocessing(self) -> str:
+    """`'centered'` or `'logit'`; see `pixels`."""
+    return self.pixels.preprocessing
+
+  @property
   def image_shape(self) -> tuple[int, int, int]:
     """`(H, W, C)`."""
     return self.pixels.image_shape

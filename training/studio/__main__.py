@@ -48,10 +48,6 @@ def _faces(folder):
   """The path of an export of the faces that come with the package."""
   # An export of one's own needs none of the library.
   import tfp_glow
-  if not hasattr(tfp_glow, 'pretrained'):
-    raise ValueError(
-        '--model is needed: no pretrained faces come with the package yet. '
-        '`python -m training.export` writes an export.')
   print('Preparing the faces that come with the package ...', flush=True)
   model = tfp_glow.pretrained('faces')
   return tfp_glow.export_saved_model(
