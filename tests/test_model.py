@@ -302,7 +302,8 @@ def make_other_system(name):
   return tg.FlowModel(flow, image_shape=SHAPE, seed=0)
 
 
-@pytest.mark.parametrize('name', ['real_nvp', 'nice'])
+@pytest.mark.parametrize('name', [
+    pytest.param('real_nvp', marks=pytest.mark.slow), 'nice'])
 def test_the_other_systems_fit_save_and_serve(name, tmp_path):
   model = make_other_system(name)
   images = random_images()

@@ -64,8 +64,9 @@ def jacobian(map_, value, conditions):
   return tf.reshape(tape.gradient(own, copies), [-1, size, size])
 
 
-@pytest.mark.parametrize(
-    'dtype', [tf.float32, tf.float64], ids=['float32', 'float64'])
+@pytest.mark.parametrize('dtype', [
+    pytest.param(tf.float32, id='float32', marks=pytest.mark.slow),
+    pytest.param(tf.float64, id='float64')])
 def test_inverse_undoes_forward_however_it_is_called(dtype):
   flow = make(dtype=dtype)
   tolerance = TOLERANCE[dtype]

@@ -162,7 +162,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path):
 
 
 @pytest.mark.parametrize('system', [
-    'glow', pytest.param('real_nvp', marks=pytest.mark.slow)])
+    pytest.param('glow', marks=pytest.mark.slow),
+    pytest.param('real_nvp', marks=pytest.mark.slow)])
 def test_two_devices_give_the_losses_of_one(system, whole, tmp_path):
   # Adam would blow rounding up, where a gradient is nothing else.
   arguments = ['--config.optimizer.name=sgd'] if system == 'real_nvp' else []
@@ -179,6 +180,7 @@ def test_two_devices_give_the_losses_of_one(system, whole, tmp_path):
   assert checkpoints.steps(two / 'checkpoints') == [10, 12, 14]
 
 
+@pytest.mark.slow
 def test_workers_end_when_one_dies_and_then_go_on(whole, tmp_path):
   first, second = run_workers(tmp_path, ['', 'step:5'])
   assert second == -signal.SIGKILL
