@@ -200,3 +200,14 @@ def test_a_head_without_a_part_in_the_loss_stays_as_it_is():
   before = model.flow.classifier.kernel.numpy()
   assert fit(model, y=labels).history['skipped_steps'] == [0.]
   np.testing.assert_array_equal(model.flow.classifier.kernel, before)
+
+
+def test_a_first_step_that_takes_long_is_told(capsys):
+  model = tg.FlowModel(small_flow(), seed=0)
+  model.adapt(IMAGES)
+  model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
+  model.fit(IMAGES[:8], batch_size=8, verbose=2)
+  assert capsys.readouterr().out.startswith('Tracing the first step')
+  for verbose in (2, 0):
+    model.fit(IMAGES[:8], batch_size=8, verbose=verbose)
+    assert 'Tracing' not in capsys.readouterr().out

@@ -116,7 +116,8 @@ class TrainedByKeras(keras.Model):
       y: Labels `[N]` or `[N, 1]`, or a `dict` of conditions.
       batch_size: As in Keras, like those that follow.
       epochs: Number of epochs.
-      verbose: Whether to show progress.
+      verbose: Whether to show progress, and to say that a first step takes
+        time.
       callbacks: List of callbacks; what watches bits/dim need not be told
         that less is better.
       validation_split: Share of arrays to validate with.
@@ -162,6 +163,9 @@ class TrainedByKeras(keras.Model):
     with self.distribute_strategy.scope():
       if not self.optimizer.built:
         self.optimizer.build(self.trainable_weights)
+    if verbose and self.train_function is None and not self.run_eagerly:
+      print('Tracing the first step: this takes seconds, or minutes for a '
+            'large flow.', flush=True)
     history = super().fit(
         x, None, batch_size, epochs, verbose, callbacks, validation_split,
         validation_data, shuffle, initial_epoch=initial_epoch, **kwargs)
