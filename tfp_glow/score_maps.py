@@ -203,7 +203,8 @@ def _invert_factor_out(layer, y, conditions):
   # The layer alone, so that the rest is not evaluated once more.
   prior = bijectors.FactorOut(
       tfb.Reshape(event_shape_out=event, event_shape_in=[size]),
-      layer.conditioner, dtype=layer.dtype)
+      layer.conditioner, dtype=layer.dtype,
+      max_log_scale=layer.max_log_scale)
 
   def standardised(leave):
     x = prior.inverse(

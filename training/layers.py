@@ -92,7 +92,9 @@ def _walk_factor_out(bijector, value, inverse, conditions, place, seen):
   def prior(value, shape):
     flat = tfb.Reshape(event_shape_out=shape,
                        event_shape_in=[shape.num_elements()])
-    alone = tfp_glow.FactorOut(flat, bijector.conditioner, bijector.dtype)
+    alone = tfp_glow.FactorOut(
+        flat, bijector.conditioner, bijector.dtype,
+        max_log_scale=bijector.max_log_scale)
     return _see(alone, value, inverse, {}, place, seen)
 
   if inverse:

@@ -46,8 +46,8 @@ class FactorOut(flow_bijector.FlowBijector):
 
   def __init__(self, rest: tfb.Bijector,
                conditioner: Callable[..., tf.Tensor] | None = None,
-               max_log_scale: float | None = None, dtype: tf.DType = tf.float32,
-               validate_args: bool = False, name: str = 'factor_out'):
+               dtype: tf.DType = tf.float32, validate_args: bool = False,
+               name: str = 'factor_out', max_log_scale: float | None = None):
     """Puts a prior on one half, and a flow on the other.
 
     Args:
@@ -57,13 +57,13 @@ class FactorOut(flow_bijector.FlowBijector):
         log-scales of what leaves, `[N, H, W, C]`, one half each: a Keras 3
         layer or model, a `tf.Module`, or a function. Default value: `None`,
         a standard normal prior.
-      max_log_scale: Python `float`, a bound of `log_scale` from above: sampling
-        then multiplies by `exp(max_log_scale)` at most, however far from the
-        training data `stay` is. Default value: `None`, no bound.
       dtype: `tf.float32` or `tf.float64`. Default value: `tf.float32`.
       validate_args: Python `bool`, whether to check values inside graphs too.
         Default value: `False`.
       name: Python `str`. Default value: `'factor_out'`.
+      max_log_scale: Python `float`, a bound of `log_scale` from above: sampling
+        then multiplies by `exp(max_log_scale)` at most, however far from the
+        training data `stay` is. Default value: `None`, no bound.
     """
     super().__init__(
         forward_min_event_ndims=1, inverse_min_event_ndims=3,
@@ -79,6 +79,11 @@ class FactorOut(flow_bijector.FlowBijector):
   def rest(self):
     """The flow of what stays."""
     return self._rest
+
+  @property
+  def max_log_scale(self) -> float | None:
+    """The bound of the prior's log-scales, or `None`."""
+    return self._max_log_scale
 
   @property
   def conditioner(self):

@@ -162,7 +162,8 @@ class Glow(multiscale_flow.MultiscaleFlow):
       layers = [*by_level.pop(), factor_out.FactorOut(
           chain.Chain(layers, memory, name=f'level_{level + 1}'),
           _split_prior(shapes[level], level, config['dtype']),
-          _MAX_LOG_SCALE if scale == 'bounded' else None, dtype=dtype)]
+          dtype=dtype,
+          max_log_scale=_MAX_LOG_SCALE if scale == 'bounded' else None)]
     super().__init__(layers, latent_shapes, config, validate_args, name)
     self._classifier = self._classifier and conditioner.Conditioner(
         self._classifier)
