@@ -259,3 +259,18 @@ def test_a_bounded_split_prior_bounds_what_sampling_multiplies_by():
   np.testing.assert_allclose(
       y[..., 1], 1e3 + np.exp(2.) * x[:, :4].reshape(3, 2, 2), rtol=1e-6)
   np.testing.assert_allclose(layer.inverse(tf.identity(y)), x, atol=1e-4)
+
+
+def test_layers_without_a_seed_obey_that_of_keras():
+  drawn = []
+  for _ in range(2):
+    keras.utils.set_random_seed(3)
+    drawn.append([tg.InvertibleConv(4).kernel.numpy(),
+                  tg.InvertibleConvLU(4).lower.numpy(),
+                  tg.ChannelPermutation.shuffle(40).order.numpy()])
+  drawn.append([tg.InvertibleConv(4).kernel.numpy(),
+                tg.InvertibleConvLU(4).lower.numpy(),
+                tg.ChannelPermutation.shuffle(40).order.numpy()])
+  for one, same, other in zip(*drawn):
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow import seeding
 from tfp_glow.bijectors import channel_affine
 
 
@@ -62,7 +63,8 @@ class ChannelPermutation(channel_affine.ChannelAffine):
   @classmethod
   def shuffle(cls, channels, seed=None, **kwargs):
     """Shuffles the channels, once and for all."""
-    return cls(np.random.default_rng(seed).permutation(channels), **kwargs)
+    generator = np.random.default_rng(seeding.given_or_drawn(seed))
+    return cls(generator.permutation(channels), **kwargs)
 
   def inverse_map(self, order):
     matrix, *rest = self.forward_map(order)

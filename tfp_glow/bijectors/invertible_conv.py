@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow import seeding
 from tfp_glow import tf_internals
 from tfp_glow.bijectors import channel_affine
 
@@ -149,7 +150,8 @@ class InvertibleConvLU(channel_affine.ChannelAffine):
 
 def random_rotation(channels, seed=None):
   """A random orthogonal matrix `[channels, channels]`, float64."""
-  noise = np.random.default_rng(seed).standard_normal((channels, channels))
+  generator = np.random.default_rng(seeding.given_or_drawn(seed))
+  noise = generator.standard_normal((channels, channels))
   return np.linalg.qr(noise)[0]
 
 
