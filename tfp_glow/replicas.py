@@ -6,6 +6,8 @@ With one replica, or none, each function is what it is without a strategy.
 import keras
 import tensorflow as tf
 
+from tfp_glow import tf_internals
+
 
 def count():
   """Python `int`, how many replicas run this step in sync."""
@@ -64,7 +66,7 @@ def apply_if(condition, optimizer, gradients, variables):
   def apply(gradients):
     optimizer.apply(gradients, variables)
 
-  if tf.__internal__.distribute.strategy_supports_no_merge_call():
+  if tf_internals.no_merge_call():
     tf.cond(condition, lambda: apply(gradients), lambda: None)
     return
 

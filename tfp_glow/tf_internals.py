@@ -5,7 +5,6 @@ A new version of TensorFlow, TFP or Keras is work on this file alone.
 
 import contextlib
 
-import keras
 import tensorflow as tf
 
 # `tf.custom_gradient` registers every gradient for good, and with it the graph
@@ -151,8 +150,3 @@ def no_merge_call():
 def clear_cache(bijector):
   """Has TFP's cache of a bijector let go of what it remembers."""
   bijector._cache.clear()
-
-
-def initial_value_is_set(variable):
-  """Returns whether a `keras.Variable` has a value."""
-  return isinstance(variable, keras.Variable) and variable._value is not None

@@ -26,6 +26,14 @@ def test_execution_knows_no_layer():
             node.module.startswith('tfp_glow.execution')), (path, node.module)
 
 
+def test_private_modules_are_imported_in_one_file():
+  private = ('tensorflow.python', 'python.internal', 'tf.__internal__',
+             'keras.src')
+  naming = {path.name for path in FOLDER.parent.rglob('*.py')
+            if any(name in path.read_text() for name in private)}
+  assert naming == {'tf_internals.py'}
+
+
 class Sinh(tg.FlowBijector):
   """A layer of one's own: two formulas."""
 

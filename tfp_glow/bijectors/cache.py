@@ -1,14 +1,15 @@
 """A bijector cache that is invalidated when variables change."""
 
 import tensorflow as tf
-from tensorflow_probability.python.internal import cache_util
+
+from tfp_glow import tf_internals
 
 _STATE = 'variable_state'
 _GRAPH_STORAGE = '_tfp_glow_bijector_cache'
 _READS = frozenset(['ReadVariableOp', 'VariableShape', 'VarIsInitializedOp'])
 
 
-class FreshCache(cache_util.BijectorCache):
+class FreshCache(tf_internals.BijectorCache):
   """TFP's input/output cache, less the entries that an update made stale.
 
   `log_prob` relies on the cache: it calls `inverse`, then asks for the
@@ -24,7 +25,7 @@ class FreshCache(cache_util.BijectorCache):
     graph = _current_graph()
     if graph is not None:
       if not hasattr(graph, _GRAPH_STORAGE):
-        setattr(graph, _GRAPH_STORAGE, cache_util.EphemeralDict())
+        setattr(graph, _GRAPH_STORAGE, tf_internals.EphemeralDict())
       cache.storage = getattr(graph, _GRAPH_STORAGE)
     return cache
 
