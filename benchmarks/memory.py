@@ -6,9 +6,10 @@ python -m benchmarks.memory [--quick] [--rounds 15] [--json FILE] [--plots DIR]
 
 Peak memory of a train step of Glow on 32x32x3 (3 levels, width 64, batch 32),
 in a process of its own, above what that process has before it builds the
-model; the time of a step with `memory='recompute'` beside `'store'`; and the
-memory that a process has after 2,000 steps of `fit` beside what it had after
-the first 200. `--plots` draws the peaks over depth.
+model, and of the whole process in the first step of `fit`, libraries and
+tracing too; the time of a step with `memory='recompute'` beside `'store'`; and
+the memory that a process has after 2,000 steps of `fit` beside what it had
+after the first 200. `--plots` draws the peaks over depth.
 """
 
 import gc
@@ -43,6 +44,21 @@ def peak(memory, num_steps, width, batch_size):
   return _status('VmHWM') - before
 
 
+def fit_peak(side, num_steps, width, batch_size):
+  """MiB of the peak of a process that trains for a step.
+
+  Args:
+    side, num_steps, width, batch_size: As of `start.first_fit_step`.
+
+  Returns:
+    mebibytes: Python `float`.
+  """
+  from benchmarks import start
+
+  start.fit_step(side, num_steps, width, batch_size)()
+  return _status('VmHWM')
+
+
 def growth(num_steps, first, last):
   """MiB that a process has after `first` and after `last` steps of `fit`."""
   import keras
@@ -75,7 +91,7 @@ def measure(quick, rounds, normflows=None):
   del normflows
   num_processes = max(1, rounds // 5)
   width, batch = (8, 2) if quick else (64, 32)
-  depths = (1, 2) if quick else (8, 16, 32, 64)
+  depths, deep = ((1, 2), 2) if quick else ((8, 16, 32, 64), 32)
   peaks = {(memory, depth): [] for memory in ('recompute', 'store')
            for depth in depths}
   for _ in range(num_processes):
@@ -92,7 +108,16 @@ def measure(quick, rounds, normflows=None):
     yield pairs.row(
         f'peak memory, {depth} steps', f'stored, {depth} steps',
         np.transpose([peaks['recompute', depth], peaks['store', depth]]),
-        unit='MiB', goal=.3 if depth == 32 else None)
+        unit='MiB', goal=.3 if depth == deep else None)
+
+  for side, name in (('our_glow', ''), ('recompute', ', recompute')):
+    yield pairs.row(
+        f'peak of a process that trains{name}, {deep} steps',
+        'tfb.Glow', [
+            [pairs.in_fresh_process('benchmarks.memory', 'fit_peak', one,
+                                    deep, width, batch)
+             for one in (side, 'tfb_glow')] for _ in range(num_processes)],
+        unit='MiB')
 
   from benchmarks import steps
 

@@ -6,14 +6,15 @@ python -m benchmarks.start [--quick] [--rounds 15] [--json FILE] [--plots DIR]
 
 `log_prob` of the Glow of the paper's CIFAR-10 run (3 levels, 32 steps; width
 64), the first step of its training, and its train step with
-`memory='recompute'` and `'store'`, are traced and run for the first time, and
-the library imported, each time in a process of its own. `--plots` draws the
-time over depth.
+`memory='recompute'` and `'store'`, are traced and run for the first time, a
+SavedModel of 8 steps is written and answers, and the library is imported, each
+time in a process of its own. `--plots` draws the time over depth.
 """
 
 import functools
 import importlib
 import sys
+import tempfile
 import time
 
 from benchmarks import command
@@ -63,10 +64,17 @@ def first_fit_step(side, num_steps, width, batch_size):
   Returns:
     seconds: Python `float`.
   """
-  make = _tfb_step if side == 'tfb_glow' else functools.partial(
-      _fit_step, 'recompute' if side == 'recompute' else 'store')
+  make = functools.partial(fit_step, side)
   return _seconds_of_second(
       make(1, 8, 2), make(num_steps, width, batch_size))
+
+
+def fit_step(side, num_steps, width, batch_size):
+  """Makes a function that trains for a step; arguments as above."""
+  if side == 'tfb_glow':
+    return _tfb_step(num_steps, width, batch_size)
+  return _fit_step('recompute' if side == 'recompute' else 'store',
+                   num_steps, width, batch_size)
 
 
 def _fit_step(memory, num_steps, width, batch_size):
@@ -104,6 +112,67 @@ def _tfb_step(num_steps, width, batch_size):
     return loss
 
   return lambda: step(images).numpy()
+
+
+def first_answer(side, num_steps, width):
+  """Seconds to write a SavedModel, load it and have one image's log-density.
+
+  Args:
+    side: Python `str`: `'our_glow'`, with all signatures of
+      `export_saved_model`, or `'tfb_glow'`, in a module with `log_prob` and
+      `sample`.
+    num_steps: Python `int`, steps of each of 3 levels.
+    width: Python `int`, channels inside the networks.
+
+  Returns:
+    seconds: Python `float`.
+  """
+  make = _our_answer if side == 'our_glow' else _tfb_answer
+  return _seconds_of_second(make(1, 8), make(num_steps, width))
+
+
+def _our_answer(num_steps, width):
+  import tensorflow as tf
+
+  from benchmarks import serving
+  import tfp_glow
+
+  model = serving.make_model(num_steps, width)
+  image = tf.zeros([1, *serving.SHAPE], tf.uint8)
+
+  def answer():
+    with tempfile.TemporaryDirectory() as folder:
+      path = tfp_glow.export_saved_model(model, folder)
+      loaded = tf.saved_model.load(path)
+      loaded.signatures['log_prob'](images=image)['log_prob'].numpy()
+
+  return answer
+
+
+def _tfb_answer(num_steps, width):
+  import tensorflow as tf
+
+  from benchmarks import steps
+
+  distribution = steps.tfb_glow(num_steps, width)
+  image = steps.images(1)
+
+  def answer():
+    module = tf.Module()
+    module.distribution = distribution
+    signatures = {
+        'log_prob': tf.function(
+            lambda images: {'log_prob': distribution.log_prob(images)},
+            [tf.TensorSpec([None, *image.shape[1:]])], autograph=False),
+        'sample': tf.function(
+            lambda number: {'images': distribution.sample(number)},
+            [tf.TensorSpec([], tf.int32)], autograph=False)}
+    with tempfile.TemporaryDirectory() as folder:
+      tf.saved_model.save(module, folder, signatures)
+      loaded = tf.saved_model.load(folder)
+      loaded.signatures['log_prob'](images=image)['log_prob'].numpy()
+
+  return answer
 
 
 def _seconds_of_second(first, second):
@@ -149,6 +218,12 @@ def measure(quick, rounds, normflows=None):
       f'trace, first train step, {depths[-1]} steps',
       f'stored, {depths[-1]} steps',
       in_turn('first_train_step', ('recompute', 'store'), depths[-1]),
+      unit='s')
+  yield pairs.row(
+      f'export and first answer, {depths[1]} steps', 'tfb.Glow',
+      [[pairs.in_fresh_process('benchmarks.start', 'first_answer', side,
+                               depths[1], width)
+        for side in ('our_glow', 'tfb_glow')] for _ in range(rounds)],
       unit='s')
   tfp = ['tensorflow_probability.python.bijectors',
          'tensorflow_probability.python.distributions']

@@ -6,6 +6,7 @@ returns when it is done.
 
 import functools
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -22,10 +23,14 @@ def images(batch_size, side=32):
   return tf.constant(noise - .5, tf.float32)
 
 
-def our_glow(steps, width, memory='store', levels=3, side=32):
+def our_glow(steps, width, memory='store', levels=3, side=32,
+             policy='float32'):
   """A Glow, initialised, with nothing at zero, and its distribution."""
+  before = keras.config.dtype_policy()
+  keras.config.set_dtype_policy(policy)
   flow = tfp_glow.Glow((side, side, 3), levels=levels, steps=steps,
                        width=width, memory=memory, seed=0)
+  keras.config.set_dtype_policy(before)
   flow.initialize(images(4, side))
   generator = np.random.default_rng(0)
   for variable in flow.trainable_variables:
@@ -93,26 +98,13 @@ def sample(distribution, batch_size):
 def glow_convolutions(steps, width, batch_size, levels=3, side=32):
   """The convolutions of Glow's networks, and nothing else.
 
-  One after the other as in the networks, forward and both gradients, without
-  anything between them.
+  Each network is given its own input, so that none waits for another; forward
+  and both gradients.
   """
-  networks, channels = [], 3
-  for level in range(levels):
-    side, channels = side // 2, channels * 4
-    shape = (side, side, channels // 2)
-    networks += [(shape, [(3, width), (1, width), (3, channels)])] * steps
-    if level < levels - 1:
-      networks.append((shape, [(3, channels)]))
-      channels //= 2
   inputs, kernels = [], []
-  for shape, convolutions in networks:
+  for shape, sizes in _glow_networks(steps, width, levels, side):
     inputs.append(_normal([batch_size, *shape]))
-    size = shape[-1]
-    kernels.append([])
-    for kernel_size, filters in convolutions:
-      kernels[-1].append(.05 * _normal(
-          [kernel_size, kernel_size, size, filters]))
-      size = filters
+    kernels.append([.05 * _normal(size) for size in sizes])
 
   def forward(x, kernels):
     for kernel in kernels:
@@ -120,6 +112,61 @@ def glow_convolutions(steps, width, batch_size, levels=3, side=32):
     return x
 
   return _gradients_alone(forward, inputs, kernels)
+
+
+def glow_networks(steps, width, batch_size, levels=3, side=32):
+  """Glow's networks with biases and rectifiers, one after another.
+
+  Each waits for the one before, as those of a flow do; forward and both
+  gradients, and nothing else.
+  """
+  networks = list(_glow_networks(steps, width, levels, side))
+  inputs = [_normal([batch_size, *shape]) for shape, _ in networks]
+  weights = [[(.05 * _normal(size), .05 * _normal(size[-1:])) for size in sizes]
+             for _, sizes in networks]
+
+  def forward(x, of_network):
+    for number, (kernel, bias) in enumerate(of_network, 1):
+      x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, 'SAME'), bias)
+      if number < len(of_network):
+        x = tf.nn.relu(x)
+    return x
+
+  @tf.function(autograph=False)
+  def step(inputs, weights):
+    outputs, before = [], None
+    for x, of_network in zip(inputs, weights):
+      outputs.append(forward(_after(before, x), of_network))
+      before = outputs[-1]
+    results = []
+    for x, of_network, y in reversed(list(zip(inputs, weights, outputs))):
+      upstream = _after(before, tf.ones_like(y))
+      sources = tf.nest.flatten([x, of_network])
+      results.append(tf.gradients(y, sources, upstream))
+      before = results[-1][0]
+    return outputs, results
+
+  return functools.partial(_run, step, inputs, weights)
+
+
+def _after(before, x):
+  """`x`, once `before` has been computed."""
+  with tf.control_dependencies([] if before is None else [before]):
+    return tf.identity(x)
+
+
+def _glow_networks(steps, width, levels, side):
+  """Yields the shape of each network's input and those of its kernels."""
+  channels = 3
+  for level in range(levels):
+    side, channels = side // 2, channels * 4
+    half = channels // 2
+    for _ in range(steps):
+      yield (side, side, half), [
+          (3, 3, half, width), (1, 1, width, width), (3, 3, width, channels)]
+    if level < levels - 1:
+      yield (side, side, half), [(3, 3, half, channels)]
+      channels = half
 
 
 def real_nvp_convolutions(width, residual_blocks, batch_size):

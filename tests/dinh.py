@@ -7,17 +7,17 @@ float64, and only if that agrees with the reference.
 """
 
 import json
-import pathlib
 
 import numpy as np
 import tensorflow as tf
 
+from tests import numpy_glow
 import tfp_glow as tg
 from tfp_glow import checkpoints
 
-REFERENCE = (pathlib.Path(__file__).parents[2] / 'shared' / 'reference' /
-             'realnvp_2scales.npz')
-FIXTURE = pathlib.Path(__file__).parent / 'fixtures' / 'real_nvp.npz'
+REFERENCE = numpy_glow.REFERENCE / 'realnvp_2scales.npz'
+SHAPE = (4, 4, 2)
+FIXTURE = numpy_glow.FIXTURES / 'real_nvp.npz'
 
 # Rows and columns in a 2x2 block, in the order in which the program takes
 # them: the first two go on to the next scale.
@@ -105,6 +105,28 @@ def randomise(flow, seed=0):
     elif variable.trainable or 'running_mean' in variable.name:
       variable.assign_add(.2 * noise)
   return flow
+
+
+def make(shape=SHAPE, dtype=tf.float64, **kwargs):
+  """A small RealNVP whose every weight has moved off its initial value."""
+  kwargs = {'width': 2, 'residual_blocks': 1, 'seed': 0, **kwargs}
+  return randomise(tg.RealNVP(shape, dtype=dtype, **kwargs))
+
+
+def images(*batch_shape, dtype=tf.float64, shape=SHAPE):
+  """Standard normal images, the same each time."""
+  generator = np.random.default_rng(5)
+  return tf.constant(generator.standard_normal([*batch_shape, *shape]), dtype)
+
+
+def couplings(flow):
+  """Its coupling layers, in the order of its bijectors."""
+  return [m for m in flow.submodules if isinstance(m, tg.AffineCoupling)]
+
+
+def moments(flow):
+  """Running averages, of the flow's and the networks' normalisations."""
+  return [v for v in flow.variables if 'running' in v.name]
 
 
 def make_fixture(path=FIXTURE):

@@ -8,12 +8,14 @@ reference files, whose outputs are this program's.
 """
 
 import json
+import os
 import pathlib
 
 import numpy as np
 
 FIXTURES = pathlib.Path(__file__).parent / 'fixtures'
-REFERENCE = pathlib.Path(__file__).parents[2] / 'shared' / 'reference'
+# Where files with what the papers' own programs computed are, if anywhere.
+REFERENCE = pathlib.Path(os.environ.get('TFP_GLOW_REFERENCE', FIXTURES))
 
 
 class NumpyGlow:

@@ -32,7 +32,7 @@ def references():
            'glow_class_conditional', 'glow_reverse_permutation']
   paths = [numpy_glow.REFERENCE / f'{name}.npz' for name in names]
   return [pytest.param(path, id=path.stem, marks=pytest.mark.skipif(
-      not path.exists(), reason=f'the reference file {path} is not there'))
+      not path.exists(), reason=f'$TFP_GLOW_REFERENCE has no {path.name}'))
           for path in paths]
 
 

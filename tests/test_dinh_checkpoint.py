@@ -15,7 +15,7 @@ SHAPE = (4, 4, 1)
 FILES = [
     pytest.param(dinh.REFERENCE, id='reference', marks=pytest.mark.skipif(
         not dinh.REFERENCE.exists(),
-        reason=f'the reference file {dinh.REFERENCE} is not there')),
+        reason=f'$TFP_GLOW_REFERENCE has no {dinh.REFERENCE.name}')),
     pytest.param(dinh.FIXTURE, id='fixture'),
 ]
 

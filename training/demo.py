@@ -21,6 +21,7 @@ import tqdm
 from training import command
 from training import data
 from training import metrics
+from training import processes
 from training import runs
 
 _RECIPE = 'training/configs/faces.py'
@@ -52,9 +53,9 @@ def run(workdir, overrides=()):
   if pathlib.Path(workdir).exists():
     shutil.rmtree(workdir)
   folder = f'--workdir={workdir}'
-  train = _words('train', f'--config={_RECIPE}', folder, *overrides)
+  train = ('train', f'--config={_RECIPE}', folder, *overrides)
   _show(train)
-  subprocess.run(train, check=True)
+  _run(*train)
   # Side by side: each of these keeps one core busy.
   measured, _ = _run_all([
       [('evaluate', folder, '--histogram'), ('interpolate', folder),
@@ -74,12 +75,18 @@ def run(workdir, overrides=()):
   return summary
 
 
-def _words(name, *arguments):
-  return [sys.executable, '-m', f'training.{name}', *arguments]
+def _run(name, *arguments):
+  """What a command printed; it has told of an error itself."""
+  result = processes.run(f'training.{name}', *arguments)
+  if result.returncode:
+    raise ChildProcessError(
+        f'training.{name} ended with status {result.returncode}.')
+  return result.stdout
 
 
 def _show(words):
-  tqdm.tqdm.write(f'\n$ python {shlex.join(words[1:])}')
+  name, *arguments = words
+  tqdm.tqdm.write(f'\n$ python -m training.{name} {shlex.join(arguments)}')
   sys.stdout.flush()
 
 
@@ -92,10 +99,8 @@ def _run_all(lanes):
   def run_lane(lane):
     outputs = []
     for arguments in lane:
-      words = _words(*arguments)
-      outputs.append(subprocess.run(
-          words, check=True, text=True, stdout=subprocess.PIPE).stdout)
-      _show(words)
+      outputs.append(_run(*arguments))
+      _show(arguments)
       tqdm.tqdm.write(outputs[-1], end='')
       progress.update()
     return outputs

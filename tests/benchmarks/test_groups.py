@@ -14,10 +14,10 @@ import benchmarks.__main__ as everything
 
 
 @pytest.mark.parametrize('group,num_rows', [
-    (sampling, 1), pytest.param(train_step, 4, marks=pytest.mark.slow),
+    (sampling, 1), pytest.param(train_step, 6, marks=pytest.mark.slow),
     pytest.param(serving, 6, marks=pytest.mark.slow),
-    pytest.param(start, 6, marks=pytest.mark.slow),
-    pytest.param(memory, 5, marks=pytest.mark.slow)])
+    pytest.param(start, 7, marks=pytest.mark.slow),
+    pytest.param(memory, 7, marks=pytest.mark.slow)])
 def test_a_group_measures_its_rows(group, num_rows):
   rows = list(group.measure(quick=True, rounds=1))
   assert len(rows) == num_rows
@@ -50,6 +50,17 @@ def test_bare_convolutions_are_those_of_the_networks():
   assert ours == theirs
   assert [tuple(x.shape) for x in inputs] == [
       (3, 4, 4, 6)] * 3 + [(3, 2, 2, 12)] * 2
+
+
+def test_networks_one_after_another_have_the_same_kernels_and_biases():
+  convolutions = steps.glow_convolutions(2, 8, 3, levels=2, side=8)
+  networks = steps.glow_networks(2, 8, 3, levels=2, side=8)
+  _, inputs, kernels = convolutions.args
+  _, inputs_in_turn, weights = networks.args
+  assert [x.shape for x in inputs_in_turn] == [x.shape for x in inputs]
+  for of_network, alone in zip(weights, kernels, strict=True):
+    for (kernel, bias), other in zip(of_network, alone, strict=True):
+      assert kernel.shape == other.shape and bias.shape == kernel.shape[-1:]
 
 
 def test_bare_convolutions_of_real_nvp_are_those_of_its_networks():

@@ -3,12 +3,14 @@
 `python -m tests.training.driver WORKDIR SYSTEM [MOMENT] [--config.FIELD=VALUE]`
 with a moment at which the process kills itself: `step:K`, once step K has been
 trained, `writing:K`, while the checkpoint of step K is being written, or
-`evaluated:K`, after the evaluation and before the checkpoint.
+`evaluated:K`, after the evaluation and before the checkpoint. The environment
+may set VIRTUAL_DEVICES, and LARGEST_FILE in bytes, as of a full disk.
 """
 
 import ast
 import glob
 import os
+import resource
 import signal
 import sys
 import threading
@@ -93,4 +95,6 @@ if __name__ == '__main__':
   tf.config.set_logical_device_configuration(
       tf.config.list_physical_devices('CPU')[0],
       [tf.config.LogicalDeviceConfiguration()] * devices)
+  if largest := int(os.environ.get('LARGEST_FILE', 0)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
   main(*sys.argv[1:])

@@ -2,8 +2,6 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -16,6 +14,7 @@ import tfp_glow
 from training import groups
 from training import interpolate
 from training import levels
+from training import processes
 from training import runs
 from training import train
 
@@ -43,9 +42,7 @@ def class_workdir(tmp_path_factory):
 
 def run(name, *arguments):
   """The lines that a command prints."""
-  result = subprocess.run(
-      [sys.executable, '-m', f'training.{name}', *map(str, arguments)],
-      capture_output=True, text=True, cwd=REPOSITORY)
+  result = processes.run(f'training.{name}', *arguments, capture_errors=True)
   assert result.returncode == 0, result.stderr
   return result.stdout.splitlines()
 

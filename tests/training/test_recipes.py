@@ -4,8 +4,6 @@ import glob
 import importlib
 import os
 import re
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -16,6 +14,7 @@ from training import command
 from training import config
 from training import data
 from training import models
+from training import processes
 from training.configs import preset
 
 _FOLDER = os.path.dirname(config.__file__)
@@ -40,10 +39,8 @@ def test_digits_faces_folders_and_all_presets_have_recipes():
 
 
 def run(*arguments, **environment):
-  return subprocess.run(
-      [sys.executable, '-m', 'training.train', *arguments],
-      capture_output=True, text=True, cwd=os.path.dirname(_FOLDER),
-      env={**os.environ, **environment})
+  return processes.run('training.train', *arguments, environment=environment,
+                       capture_errors=True)
 
 
 def test_help_lists_recipes_and_says_where_fields_are():

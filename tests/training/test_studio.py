@@ -1,13 +1,11 @@
 """What the page is made of: uploads, pictures, its command."""
 
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 from PIL import Image
 import pytest
 
+from training import processes
 from training.studio import pictures
 from training.studio import served
 from training.studio import uploads
@@ -118,9 +116,7 @@ def test_what_is_no_export_is_refused(tmp_path):
 
 
 def test_the_command_says_what_it_needs():
-  result = subprocess.run(
-      [sys.executable, '-m', 'training.studio', '--model', '/missing'],
-      capture_output=True, text=True,
-      cwd=pathlib.Path(__file__).parents[2])
+  result = processes.run(
+      'training.studio', '--model', '/missing', capture_errors=True)
   assert result.returncode
   assert 'Error: /missing is no export' in result.stderr

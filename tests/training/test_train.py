@@ -3,12 +3,11 @@
 import contextlib
 import json
 import os
-import resource
+import pathlib
 import shutil
 import signal
 import socket
-import subprocess
-import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -16,26 +15,25 @@ import tensorflow as tf
 
 from training import checkpoints
 from training import metrics
+from training import processes
 
-REPOSITORY = os.path.join(os.path.dirname(__file__), '..', '..')
 
-
-def start(workdir, *arguments, system='glow', environment=(), **kwargs):
+def start(workdir, *arguments, system='glow', **kwargs):
   """Starts the driver; see its docstring."""
-  return subprocess.Popen(
-      [sys.executable, '-m', 'tests.training.driver', str(workdir), system,
-       *arguments],
-      cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT, env={**os.environ, **dict(environment)},
-      **kwargs)
+  return processes.start('tests.training.driver', workdir, system, *arguments,
+                         **kwargs)
 
 
 def run(workdir, *arguments, code=0, **kwargs):
   """Runs the driver to its end and returns what it printed."""
-  process = start(workdir, *arguments, **kwargs)
-  output, _ = process.communicate(timeout=300)
-  assert process.returncode == code, output
-  return output
+  with tempfile.TemporaryDirectory() as folder:
+    output = pathlib.Path(folder, 'output')
+    process = start(
+        workdir, *arguments, output=output, errors=output, **kwargs)
+    process.join(300)
+    printed = output.read_text()
+  assert process.exitcode == code, printed
+  return printed
 
 
 def run_workers(workdir, moments=('', '')):
@@ -47,15 +45,15 @@ def run_workers(workdir, moments=('', '')):
       bound.bind(('127.0.0.1', 0))
       ports.append(bound.getsockname()[1])
   cluster = {'worker': [f'127.0.0.1:{port}' for port in ports]}
-  processes = [
+  workers = [
       start(workdir, *filter(None, [moment]), '--config.strategy=multi_worker',
             environment={'TF_CONFIG': json.dumps({
                 'cluster': cluster,
                 'task': {'type': 'worker', 'index': index}})})
       for index, moment in enumerate(moments)]
-  for process in processes:
-    process.communicate(timeout=300)
-  return [process.returncode for process in processes]
+  for worker in workers:
+    worker.join(300)
+  return [worker.exitcode for worker in workers]
 
 
 def values(workdir, step):
@@ -134,12 +132,8 @@ def test_a_full_disk_does_not_end_the_run_nor_the_last_good_checkpoint(
   size = max(entry.stat().st_size
              for entry in os.scandir(tmp_path / 'checkpoints'))
 
-  def fill_up():
-    # From here on no file can get as large as a checkpoint.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))
-
   output = run(tmp_path, '--config.steps=4', '--config.eval_every=100',
-               code=1, preexec_fn=fill_up)
+               code=1, environment={'LARGEST_FILE': str(size - 1)})
   assert 'No checkpoint could be written at step 4' in output
   assert 'the last good one is that of step 2' in output
   assert checkpoints.steps(tmp_path / 'checkpoints') == [2]

@@ -1,17 +1,18 @@
 import hashlib
 import itertools
 import json
-import os
 import pathlib
 import socket
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from training import data
+from training import processes
 
 _ROOT = pathlib.Path(__file__).parents[3]
 
@@ -225,14 +226,16 @@ def test_splits_are_in_the_syntax_of_tfds(config, numbered):
 
 
 def _rows(strategy, cache_dir, environment=({},)):
-  processes = [
-      subprocess.Popen(
-          [sys.executable, '-m', 'tests.training.data.rows', strategy,
-           cache_dir], cwd=_ROOT, text=True, stdout=subprocess.PIPE,
-          env={**os.environ, **variables})
-      for variables in environment]
-  outputs = [process.communicate(timeout=120)[0] for process in processes]
-  return [json.loads(output.splitlines()[-1]) for output in outputs]
+  with tempfile.TemporaryDirectory() as folder:
+    outputs = [pathlib.Path(folder, str(k)) for k in range(len(environment))]
+    workers = [
+        processes.start('tests.training.data.rows', strategy, cache_dir,
+                        environment=variables, output=output)
+        for variables, output in zip(environment, outputs)]
+    for worker in workers:
+      worker.join(120)
+    return [json.loads(output.read_text().splitlines()[-1])
+            for output in outputs]
 
 
 def test_replicas_get_their_rows_in_order(config):

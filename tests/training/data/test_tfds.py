@@ -1,13 +1,11 @@
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from training import data
+from training import processes
 from training.data import tfds_source
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -202,10 +200,8 @@ def test_the_nearest_names_are_suggested(config, name, nearest):
 
 
 def _prepare_from_the_command_line(*arguments, **variables):
-  return subprocess.run(
-      [sys.executable, '-m', 'training.prepare', *arguments], cwd=_ROOT,
-      capture_output=True, text=True,
-      env={**os.environ, **variables})
+  return processes.run('training.prepare', *arguments, environment=variables,
+                       capture_errors=True)
 
 
 def test_what_is_not_prepared_is_not_downloaded(config, tmp_path):
