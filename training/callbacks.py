@@ -136,8 +136,10 @@ class Evaluate(Counting):
     self._folder = pathlib.Path(workdir) / 'pictures'
 
   def set_model(self, model):
+    # A run is several fits of one model; its graphs are traced once.
+    if self.model is not model:
+      self._stability = stability.Stability(model, self._config.batch_size)
     super().set_model(model)
-    self._stability = stability.Stability(model, self._config.batch_size)
 
   def on_train_begin(self, logs=None):
     if self.step == 0:

@@ -5,6 +5,7 @@ import pytest
 from benchmarks import serving
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_figures(
     capsys, monkeypatch, tmp_path):
   monkeypatch.setattr(serving, 'BATCH_SIZES', (2,))

@@ -65,6 +65,7 @@ def test_a_model_that_breaks_down_is_seen_to(capsys):
   assert 'inf' in stability.table(results)
 
 
+@pytest.mark.slow
 def test_forms_of_the_scale_are_compared(tmp_path, capsys, monkeypatch):
   images = np.random.default_rng(0).integers(
       0, 256, (300, 8, 8, 3), dtype=np.uint8)

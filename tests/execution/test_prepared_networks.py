@@ -24,6 +24,11 @@ class Offset(tg.networks.GlowNetwork):
     return super().call(kept) + self.offset
 
 
+@pytest.fixture(autouse=True, name='most_unrolled')
+def scan_over_two_steps(monkeypatch):
+  monkeypatch.setattr(plan, 'MOST_UNROLLED', 1)
+
+
 def test_a_network_with_a_call_of_its_own_is_called():
   results = []
   for memory in execution.MEMORY:

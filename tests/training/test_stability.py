@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow as tg
+from training import callbacks
 from training import data
 from training import evaluation
 from training import models
@@ -221,3 +222,14 @@ def test_a_bounded_flow_stays_invertible_when_trained_long():
     assert measured.samples(1000, temperature)['not_finite'] == 0.
   assert [step for step, _ in check.noise_history] == [1000, 2000, 3000, 4000]
   assert max(error for _, error in check.noise_history) < 1e-3
+
+
+def test_graphs_are_traced_once_for_all_fits_of_a_run(
+    exploding_model, glow, monkeypatch):
+  measured = []
+  monkeypatch.setattr(stability, 'Stability',
+                      lambda model, size: measured.append(model))
+  evaluate = callbacks.Evaluate(digits.get_config(), None, '', 0, None)
+  for model in (glow, glow, exploding_model):
+    evaluate.set_model(model)
+  assert measured == [glow, exploding_model]
