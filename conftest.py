@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+# Programs run once: they need not be fast.
+os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 
 import keras
 import numpy as np

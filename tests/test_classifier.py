@@ -118,6 +118,8 @@ def test_without_a_weight_the_head_has_no_part_in_the_loss():
   assert results['loss'] == results['bits_per_dim']
 
 
+# Keras says so of every model that is compiled and saved before it is trained.
+@pytest.mark.filterwarnings('ignore:Skipping variable loading for optimizer')
 def test_the_weight_is_saved(tmp_path):
   model = make_model()
   model.save(tmp_path / 'model.keras')

@@ -186,8 +186,8 @@ def _levels(model, images):
 def _multi_label(images, labels):
   """A classifier of several attributes at once."""
   return neural_network.MLPClassifier(
-      hidden_layer_sizes=[128], tol=1e-3, n_iter_no_change=3, random_state=0
-  ).fit(_features(images), labels)
+      hidden_layer_sizes=[128], tol=1e-3, n_iter_no_change=3, max_iter=1000,
+      random_state=0).fit(_features(images), labels)
 
 
 def _predict(classifier, images):

@@ -69,6 +69,8 @@ FORMS = {'data set': as_data_set, 'dicts': as_dicts, 'PyDataset': Batches,
          'generator': as_generator}
 
 
+# A generator's length is not known until it has ended.
+@pytest.mark.filterwarnings('ignore:Your input ran out of data')
 @pytest.mark.parametrize('form', FORMS)
 def test_adapt_and_fit_take_the_same(class_model, form):
   shift = class_model.flow.bijectors[1].shift

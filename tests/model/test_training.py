@@ -56,7 +56,7 @@ def test_an_epoch_without_a_finite_step_is_nan_and_told(model, tmp_path):
   path = os.path.join(tmp_path, 'best.weights.h5')
   best = keras.callbacks.ModelCheckpoint(
       path, monitor='loss', save_best_only=True, save_weights_only=True)
-  with pytest.warns(UserWarning, match='epoch 2 .* not finite: 2'):
+  with pytest.warns(UserWarning, match='epoch [23] .* not finite: 2'):
     history = fit(model, epochs=3, callbacks=[Breaks(), best]).history
   assert 0. < history['loss'][0] < 20.
   assert np.isnan(history['loss'][1:]).all()
