@@ -10,15 +10,19 @@ import pathlib
 import runpy
 import sys
 import tempfile
+import threading
 from typing import NamedTuple
+
+from training import startup
 
 _CONTEXT = multiprocessing.get_context('forkserver')
 # No operation runs while they are imported: TensorFlow cannot be forked later.
 _CONTEXT.set_forkserver_preload([
-    'tensorflow_datasets', 'matplotlib.pyplot', 'sklearn.svm',
+    'training', 'tensorflow_datasets', 'matplotlib.pyplot', 'sklearn.svm',
     'tensorflow_probability.python.bijectors',
     'tensorflow_probability.python.distributions', 'tfp_glow',
     'training.command', 'training.train'])
+_STARTING = threading.Lock()
 
 
 class Result(NamedTuple):
@@ -67,11 +71,17 @@ def start(module, *arguments, environment=(), output=None, errors=None):
   process = _CONTEXT.Process(target=_main, args=(
       module, [str(argument) for argument in arguments], dict(environment),
       output, errors))
-  process.start()
+  with _STARTING:
+    os.environ[startup.FORK_SERVER] = '1'
+    try:
+      process.start()  # and the server, the first time
+    finally:
+      del os.environ[startup.FORK_SERVER]
   return process
 
 
 def _main(module, arguments, environment, output, errors):
+  os.environ.pop(startup.FORK_SERVER, None)
   os.environ.update(environment)
   for path, number in ((output, 1), (errors, 2)):
     if path is not None:
@@ -79,6 +89,7 @@ def _main(module, arguments, environment, output, errors):
       file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
       os.dup2(file, number)
       os.close(file)
+  startup.find_gpus()
   sys.argv[1:] = arguments
   # It is to be run, whoever has imported it.
   sys.modules.pop(module, None)

@@ -11,6 +11,9 @@ import os
 import re
 import sys
 
+# Set in a process that is to be forked. It leaves devices alone, since CUDA does
+# not survive that: its forks look for them.
+FORK_SERVER = 'TRAINING_FORK_SERVER'
 _LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
 _GREETING = re.compile(rb'I0000 |WARNING: All log messages before absl::Init')
 _NO_GPU = re.compile(rb'E0000 .*failed call to cuInit')
@@ -21,9 +24,18 @@ def import_tensorflow():
   level = os.environ.setdefault(_LEVEL, '2')
   if 'tensorflow' in sys.modules or level == '0':
     return
+  with _filtered_stderr([_GREETING]):
+    import tensorflow  # noqa: F401
+  if FORK_SERVER not in os.environ:
+    find_gpus()
+
+
+def find_gpus():
+  """Looks for GPUs, and says so if there is one that TensorFlow cannot use."""
+  import tensorflow as tf
   has_gpu = bool(glob.glob('/dev/nvidia[0-9]*'))
-  with _filtered_stderr([_GREETING] if has_gpu else [_GREETING, _NO_GPU]):
-    import tensorflow as tf
+  is_silent = os.environ[_LEVEL] != '0' and not has_gpu
+  with _filtered_stderr([_GREETING, _NO_GPU] if is_silent else []):
     gpus = tf.config.list_physical_devices('GPU')
   if has_gpu and not gpus:
     print('There is an NVIDIA GPU, but TensorFlow does not find it and runs on '
