@@ -11,7 +11,7 @@ import os
 import re
 import sys
 
-# Set in a process that is to be forked. It leaves devices alone, since CUDA does
+# Set in a process that is to be forked. It leaves devices alone, as CUDA does
 # not survive that: its forks look for them.
 FORK_SERVER = 'TRAINING_FORK_SERVER'
 _LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
