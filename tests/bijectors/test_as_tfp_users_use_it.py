@@ -52,6 +52,26 @@ def test_density_integrates_to_one():
   np.testing.assert_allclose(total, 1., atol=1e-3)
 
 
+def test_affine_layers_have_a_mean_and_an_entropy():
+  layers = [tg.Squeeze(), tg.ActNorm(4), tg.InvertibleConv(4, seed=0),
+            tg.ChannelPermutation([1, 0, 3, 2])]
+  layers[1].log_scale.assign([.1, .2, .3, .4])
+  layers[1].shift.assign([1., 2., 3., 4.])
+  base = tfd.Sample(tfd.Normal(.5, 1.), [1, 1, 4])
+  for bijector in (tg.Chain(layers), tfb.Chain(layers)):
+    distribution = tfd.TransformedDistribution(base, bijector)
+    y = distribution.sample(4000, seed=1)
+    np.testing.assert_allclose(
+        distribution.mean(), np.mean(y, axis=0), atol=.1)
+    np.testing.assert_allclose(
+        distribution.entropy(), -np.mean(distribution.log_prob(y)), atol=.1)
+  coupling = tg.AdditiveCoupling(tf.tanh, event_ndims=1)
+  curved = tfd.TransformedDistribution(
+      standard_normal(2), tg.Chain([coupling, tg.Scale(2)]))
+  with pytest.raises(NotImplementedError):
+    curved.mean()
+
+
 def test_invert():
   flow = small_flow()
   inverted = tfb.Invert(flow)

@@ -111,6 +111,11 @@ class Chain(flow_bijector.FlowBijector):
     return list(self._bijectors)
 
   @property
+  def is_constant_jacobian(self):
+    """Whether every member is affine; see `ChannelAffine`."""
+    return all(b.is_constant_jacobian for b in self._bijectors)
+
+  @property
   def condition_names(self):
     return frozenset(itertools.chain.from_iterable(
         _condition_names(b) for b in self._bijectors))

@@ -37,6 +37,11 @@ class ChannelAffine(flow_bijector.FlowBijector):
     return self._channels
 
   @property
+  def is_constant_jacobian(self):
+    """Whether it is affine: TFP takes entropy, mean and covariance of that."""
+    return True
+
+  @property
   def weights(self):
     return tuple(getattr(self, name) for name in self.weight_names)
 

@@ -46,6 +46,11 @@ class Scale(flow_bijector.FlowBijector):
         dtype=dtype, validate_args=validate_args, name=name)
     self.log_scale = tf.Variable(tf.zeros([size], dtype), name='log_scale')
 
+  @property
+  def is_constant_jacobian(self):
+    """Whether it is affine: TFP takes entropy, mean and covariance of that."""
+    return True
+
   def apply(self, value, prepared, inverse, context):
     self._check_size(value, 'y' if inverse else 'x')
     log_scale = self.log_scale if inverse else -self.log_scale

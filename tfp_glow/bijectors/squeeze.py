@@ -58,6 +58,11 @@ class Squeeze(flow_bijector.FlowBijector):
     self._order = order
 
   @property
+  def is_constant_jacobian(self):
+    """Whether it is affine: TFP takes entropy, mean and covariance of that."""
+    return True
+
+  @property
   def order(self):
     """Python `str`, the order of the channels."""
     return self._order
