@@ -168,6 +168,8 @@ def images_and_labels(batches):
   batches = [batch if isinstance(batch, tuple) else (batch, None)
              for batch in batches.as_numpy_iterator()]
   images, labels = zip(*batches)
+  if isinstance(labels[0], dict):
+    labels = [conditions.get('label') for conditions in labels]
   return np.concatenate(images), (
       None if labels[0] is None else np.concatenate(labels))
 
@@ -175,4 +177,28 @@ def images_and_labels(batches):
 def unpack(model, batch):
   """The images of a batch, and the conditions that the model takes."""
   conditions = model.pack(batch)
+  if 'label' not in model.condition_names:
+    conditions.pop('label', None)
   return conditions.pop('images'), conditions
+
+
+def repeated(conditions, row, count):
+  """The conditions of one row, `count` times."""
+  return {name: tf.repeat(value[row:row + 1], count, axis=0)
+          for name, value in conditions.items()}
+
+
+def unpacked(model, batches):
+  """A data set of batches as `fit` takes them: without labels that it does not.
+
+  Args:
+    model: `FlowModel`.
+    batches: `tf.data.Dataset` of `data.Data`.
+
+  Returns:
+    batches: `tf.data.Dataset`.
+  """
+  spec = batches.element_spec
+  if not (isinstance(spec, tuple) and isinstance(spec[1], dict)):
+    return batches  # labels without a name are left out by `fit` itself
+  return batches.map(lambda *batch: unpack(model, batch))

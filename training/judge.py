@@ -87,7 +87,8 @@ def judge(model, images, num_samples, temperature, max_train, seed):
     results: `dict` of Python numbers.
   """
   count = min(max_train, images.num_train)
-  train, train_labels = images.train_examples(count, seed)
+  train, known = images.train_examples(count, seed)
+  train_labels = groups.labels_of(known)
   held_out, held_out_labels = evaluation.images_and_labels(
       images.eval_batches(_BATCH_SIZE))
   classifier = svm.SVC().fit(_features(train), train_labels)

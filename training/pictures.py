@@ -45,6 +45,25 @@ def save_grid(path, rows, labels=None, min_cell=96, column_labels=None):
   picture.save(path)
 
 
+def of_feature_map(feature_map, like):
+  """Pictures of a condition: its first channels, as images are.
+
+  Args:
+    feature_map: float `[N, H, W, K]`, from -0.5 to 0.5.
+    like: uint8 or uint16 images `[..., C]`.
+
+  Returns:
+    images: `[N, H, W, C]`, of the type of `like`.
+  """
+  values = np.asarray(feature_map)
+  dtype, channels = like.dtype, like.shape[-1]
+  shown = values[..., :channels if values.shape[-1] >= channels else 1]
+  largest = np.iinfo(getattr(dtype, 'as_numpy_dtype', dtype)).max
+  shown = np.round((np.clip(shown, -.5, .5) + .5) * largest)
+  return np.broadcast_to(shown, (*shown.shape[:-1], channels)).astype(
+      getattr(dtype, 'as_numpy_dtype', dtype))
+
+
 def _tile(rows, min_cell):
   """One picture `[height, width]` or `[height, width, 3]` of all images."""
   rows = np.asarray(rows)

@@ -26,6 +26,7 @@ from training import callbacks
 from training import checkpoints
 from training import command
 from training import data
+from training import evaluation
 from training import models
 from training import runs
 
@@ -73,13 +74,15 @@ def train(config, workdir, download=False):
 
   images = data.open(config.data, download)
   images.train_batches(config.batch_size, config.seed)  # fails, if it does
-  recipe = runs.as_recipe(config, images.image_shape, images.num_classes)
+  shapes = (images.image_shape, images.num_classes,
+            images.feature_map_channels)
+  recipe = runs.as_recipe(config, *shapes)
   chief = strategy.cluster_resolver is None or (
       strategy.cluster_resolver.task_id in (None, 0))
   if chief:
     runs.check_folder(workdir, recipe)
   with strategy.scope():
-    model = models.build(config, images.image_shape, images.num_classes)
+    model = models.build(config, *shapes)
     models.compile_model(model, config)
     saved = checkpoints.Checkpoints(
         os.path.join(workdir, runs.CHECKPOINTS), model,
@@ -109,7 +112,8 @@ def train(config, workdir, download=False):
       ]
     for stop in _stops(step, config):
       model.fit(
-          images.train_batches(config.batch_size, config.seed, step),
+          evaluation.unpacked(model, images.train_batches(
+              config.batch_size, config.seed, step)),
           steps_per_epoch=stop - step, callbacks=listeners, verbose=0)
       step = stop
   if chief and saving.error is not None:
@@ -144,12 +148,9 @@ def _tell_of_warmup(config):
 def _initialise(model, images, config):
   """Data-dependent initialisation; workers draw the same images."""
   count = min(config.initial_images, images.num_train)
-  examples = images.train_examples(count, config.seed)
-  pixels, labels = examples if isinstance(examples, tuple) else (
-      examples, None)
-  if 'label' not in model.condition_names:
-    labels = None
-  model.adapt(pixels, labels, max_images=count)
+  pixels, conditions = evaluation.unpack(
+      model, images.train_examples(count, config.seed))
+  model.adapt(pixels, max_images=count, **conditions)
 
 
 def _check(config):

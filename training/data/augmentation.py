@@ -6,7 +6,7 @@ import tensorflow as tf
 
 # Numbers that are drawn for each image, and what each is for.
 NUM_DRAWN = 8
-_TOP, _LEFT, _FLIP, _DOWN, _RIGHT = range(5)
+_TOP, _LEFT, _FLIP, _DOWN, _RIGHT, _HIDDEN_DOWN, _HIDDEN_RIGHT = range(7)
 
 
 def draw(key, position, count, size=NUM_DRAWN, stream=0):
@@ -37,6 +37,11 @@ def draw(key, position, count, size=NUM_DRAWN, stream=0):
 def windows(uniform):
   """The numbers that place a random window: down and to the right."""
   return uniform[:, _TOP], uniform[:, _LEFT]
+
+
+def hidden(uniform):
+  """The numbers that place what is hidden: down and to the right."""
+  return uniform[:, _HIDDEN_DOWN], uniform[:, _HIDDEN_RIGHT]
 
 
 def check(config):

@@ -43,6 +43,13 @@ def get_config():
         repeats the edge.
       mutate: Which share of the values of training images is drawn anew at
         random, for the background model of `training.score`: 0.1, say.
+      condition: What the model is told of each image, as a map:
+        `'downsample:4'`, the image at a quarter of its size; `'grey'`, its
+        grey values; `'mask:16'`, the image with a hidden square of 16x16, whose
+        place is drawn at random; or maps of one's own, `'image_folder:PATH'`,
+        images of the same names and sizes as those of an `image_folder`, or
+        `'feature_map'`, the arrays `train_feature_map` and so on of an `npz`.
+        `None` tells it nothing.
       data_dir: Where TFDS's data sets are; its own default where `None`.
       cache_dir: Where prepared images are kept; `None` is `tfp_glow` in
         `$XDG_CACHE_HOME`, which is `~/.cache` where not set.
@@ -61,6 +68,7 @@ def get_config():
       'flip': False,
       'shift': config_dict.placeholder(object),
       'mutate': 0.,
+      'condition': config_dict.placeholder(str),
       'data_dir': config_dict.placeholder(str),
       'cache_dir': config_dict.placeholder(str),
   })

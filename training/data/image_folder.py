@@ -17,6 +17,8 @@ from training.data import source
 
 # How many files one call of Python reads: calls wait for each other.
 _CHUNK = 16
+_NUM_LISTED = 5
+_COLOURS = 3
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
 
 
@@ -32,7 +34,7 @@ class ImageFolder(source.Source):
   then have no labels. Deeper folders make no difference. Links are followed.
   """
 
-  def __init__(self, path):
+  def __init__(self, path, maps=None):
     super().__init__(f'image_folder:{path}')
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
@@ -63,6 +65,8 @@ class ImageFolder(source.Source):
     self.class_names = self._class_names(names)
     self._splits = self._with_held_out({'train': names} if splits is None else
                                        splits)
+    self._maps = maps and Maps(maps, names)
+    self.map_channels = _COLOURS if maps else 0
 
   @property
   def splits(self):
@@ -73,6 +77,9 @@ class ImageFolder(source.Source):
     for parts in self._names(rows):
       stat = self._root.joinpath(*parts).stat()
       digest.update(repr((parts, stat.st_size, stat.st_mtime_ns)).encode())
+      if self._maps:
+        stat = self._maps.path(parts).stat()
+        digest.update(repr((stat.st_size, stat.st_mtime_ns)).encode())
     return [str(self._root.resolve()), self.class_names, digest.hexdigest()]
 
   def examples(self, rows, reading):
@@ -97,7 +104,8 @@ class ImageFolder(source.Source):
 
     def image_and_label(pixels, shape, label):
       image = tf.reshape(pixels, shape)
-      return tf.ensure_shape(image, [None, None, 3]), label
+      channels = _COLOURS + self.map_channels
+      return tf.ensure_shape(image, [None, None, channels]), label
 
     paths = [os.fsencode(os.path.join(*parts)) for parts in names]
     examples = tf.data.Dataset.from_tensor_slices((paths, labels))
@@ -107,10 +115,14 @@ class ImageFolder(source.Source):
 
   def _decode(self, path, reading):
     try:
-      return read_image(self._root / path, reading)
+      image = read_image(self._root / path, reading)
+      if self._maps:
+        image = np.concatenate([image, self._maps.read(
+            pathlib.Path(path).parts, image.shape, reading)], axis=-1)
+      return image
     except Exception as error:  # Pillow raises anything on damaged files
       reading.skipped.append(f'{path}: {error}')
-      return np.empty([0, 0, 3], np.uint8)
+      return np.empty([0, 0, _COLOURS + self.map_channels], np.uint8)
 
   def _names(self, rows):
     return [parts for part in rows
@@ -141,6 +153,61 @@ class ImageFolder(source.Source):
           f'each class, but {beside} is beside them: put it, and all like it, '
           'into one, or all images into the same folder.')
     return sorted({parts[depth] for parts in names})
+
+
+class Maps:
+  """The images of a folder that go with those of another, by their names."""
+
+  def __init__(self, folder, names):
+    """Finds the map of each image.
+
+    Args:
+      folder: Python `str`, path of the maps.
+      names: Paths of the images as tuples of names; suffixes may differ.
+
+    Raises:
+      FileNotFoundError: If there is no such folder.
+      ValueError: If an image has no map, or two.
+    """
+    self._root = pathlib.Path(folder).expanduser()
+    condition = f'`condition` is image_folder:{folder}'
+    if not self._root.is_dir():
+      raise FileNotFoundError(f'{condition}, but there is no such folder.')
+    self._paths, twice = {}, set()
+    for parts in layout.list_images(self._root)[0]:
+      key = _without_suffix(parts)
+      if key in self._paths:
+        twice.add(key)
+      self._paths[key] = parts
+    missing = [parts for parts in names
+               if _without_suffix(parts) not in self._paths]
+    several = [parts for parts in names if _without_suffix(parts) in twice]
+    for wrong, what in ((missing, 'no map'), (several, 'more than one map')):
+      if wrong:
+        listed = ', '.join(str(pathlib.Path(*parts))
+                           for parts in wrong[:_NUM_LISTED])
+        raise ValueError(
+            f'{condition}, where {len(wrong)} of {len(names)} images have '
+            f'{what} of their name: {listed}'
+            f'{", ..." if len(wrong) > _NUM_LISTED else ""}.')
+
+  def path(self, parts):
+    """The path of the map of an image, a tuple of names."""
+    return self._root.joinpath(*self._paths[_without_suffix(parts)])
+
+  def read(self, parts, image_shape, reading):
+    """The map of an image, uint8 `[H, W, 3]`."""
+    path = self.path(parts)
+    values = read_image(path, reading)
+    if values.shape[:2] != image_shape[:2]:
+      raise ValueError(
+          f'its map {path} is {values.shape[0]}x{values.shape[1]}, but it is '
+          f'{image_shape[0]}x{image_shape[1]}')
+    return values
+
+
+def _without_suffix(parts):
+  return (*parts[:-1], pathlib.Path(parts[-1]).stem)
 
 
 def read_image(path, reading=None):

@@ -27,18 +27,25 @@ class Npz(source.Source):
 
   Images are uint8 or uint16 `[N, H, W, C]`, or `[N, H, W]` of grey ones, and
   are called `train` and `test`, or, as in Keras's own files, `x_train` and
-  `x_test`, or `images`. Where there are none to evaluate on, a tenth of each
+  `x_test`, or `images`. Maps of one's own, which a model is told of them, are
+  beside them, of the same height and width and of any number of channels:
+  `train_feature_map`, `x_train_feature_map` and so on. Where there are none to evaluate on, a tenth of each
   class is drawn from the others and held out as `test`. Labels, integers `[N]`,
   are `train_labels` and `test_labels`, `y_train` and `y_test`, or `labels`;
   they may be absent.
   """
 
-  def __init__(self, path):
+  def __init__(self, path, has_maps=False):
     super().__init__(f'npz:{path}')
     self._path = pathlib.Path(path).expanduser()
-    self._arrays = _load(self._path)
+    self._arrays, self._maps = _load(self._path, has_maps)
+    self.map_channels = next(
+        (maps.shape[-1] for maps in self._maps.values()), 0)
     if list(self._arrays) == ['train']:
-      self._arrays = _hold_out(*self._arrays['train'])
+      rows = _hold_out(*self._arrays['train'])
+      self._maps = {split: self._maps['train'][chosen]
+                    for split, chosen in rows.items() if self._maps}
+      self._arrays = _of_rows(*self._arrays['train'], rows)
       self.is_held_out = True
     labels = [labels for _, labels in self._arrays.values()
               if labels is not None]
@@ -62,26 +69,43 @@ class Npz(source.Source):
     return [str(self._path.resolve()), stat.st_size, stat.st_mtime_ns]
 
   def examples(self, rows, reading):
-    images = np.concatenate([
-        self._arrays[part.split][0][part.start:part.stop] for part in rows])
-    labels = np.zeros(len(images), np.int32)
-    if self.class_names:
-      labels = np.concatenate([
-          self._arrays[part.split][1][part.start:part.stop] for part in rows])
-    def load(rows):
-      images_and_labels = tf.numpy_function(
-          lambda rows: (reading.to_8_bits(images[rows], str(self._path)),
-                        labels[rows].astype(np.int32)), [rows],
-          (tf.uint8, tf.int32), stateful=False)
-      return [tf.ensure_shape(array, [None, *shape]) for array, shape in zip(
-          images_and_labels, (images.shape[1:], ()))]
+    def of_rows(arrays):
+      return np.concatenate([
+          arrays[part.split][part.start:part.stop] for part in rows])
 
-    rows = tf.data.Dataset.range(len(images)).batch(_CHUNK)
+    columns = [of_rows({split: images for split, (images, _) in
+                        self._arrays.items()})]
+    if self._maps:
+      columns.append(of_rows(self._maps))
+    channels = sum(column.shape[-1] for column in columns)
+    labels = np.zeros(len(columns[0]), np.int32)
+    if self.class_names:
+      labels = of_rows({split: labels for split, (_, labels) in
+                        self._arrays.items()})
+
+    def read(rows):
+      images = [reading.to_8_bits(column[rows], str(self._path))
+                for column in columns]
+      return np.concatenate(images, axis=-1), labels[rows].astype(np.int32)
+
+    def load(rows):
+      images, labels = tf.numpy_function(
+          read, [rows], (tf.uint8, tf.int32), stateful=False)
+      return (tf.ensure_shape(
+          images, [None, *columns[0].shape[1:-1], channels]),
+              tf.ensure_shape(labels, [None]))
+
+    rows = tf.data.Dataset.range(len(labels)).batch(_CHUNK)
     return rows.map(load).unbatch()
 
 
-def _load(path):
-  """Reads and checks the arrays: `{split: (images, labels or None)}`."""
+def _load(path, has_maps):
+  """Reads and checks the arrays.
+
+  Returns:
+    arrays: `{split: (images, labels or None)}`.
+    maps: `{split: maps}`, empty where there are none to be read.
+  """
   if not path.is_file():
     raise FileNotFoundError(f'`name` is npz:{path}, but there is no such file.')
   try:
@@ -105,8 +129,11 @@ def _load(path):
         raise ValueError(
             f'{path} has labels of one split only: it must have {needed}, or '
             'neither.')
-      return {split: _checked(path, arrays, *names)
-              for split, names in found.items()}
+      checked = {split: _checked(path, arrays, *names)
+                 for split, names in found.items()}
+      return checked, {
+          split: _checked_maps(path, arrays, names[0], checked[split][0])
+          for split, names in found.items() if has_maps}
   raise ValueError(
       f'{path} has the arrays {", ".join(arrays) or "(none)"}; needed are '
       'images called `train` (and `test`), `x_train` (and `x_test`), or '
@@ -142,6 +169,29 @@ def _checked(path, arrays, name, label_name):
   return images, labels
 
 
+def _checked_maps(path, arrays, name, images):
+  """The maps that go with `images`, which are called `name`."""
+  column = f'{name}_feature_map'
+  if column not in arrays:
+    raise ValueError(
+        f"`condition` is 'feature_map', but {path} has no `{column}` beside "
+        f'`{name}`.')
+  maps = arrays[column]
+  if maps.dtype not in (np.uint8, np.uint16):
+    raise ValueError(
+        f'`{column}` of {path} is {maps.dtype}; it must be uint8 or uint16: '
+        'scale it.')
+  if maps.ndim == 3:
+    maps = maps[..., None]
+  if maps.ndim != 4 or maps.shape[:3] != images.shape[:3] or (
+      not maps.shape[-1]):
+    raise ValueError(
+        f'`{column}` of {path} has the shape {list(maps.shape)}; needed is '
+        f'{[*images.shape[:3]]} or {[*images.shape[:3]]} and channels, as '
+        f'`{name}` has it.')
+  return maps
+
+
 def _hold_out(images, labels):
   """Draws a tenth of each class, or of all where there are no labels."""
   order = np.random.default_rng(0).permutation(len(images))
@@ -151,5 +201,10 @@ def _hold_out(images, labels):
     members = order[classes[order] == label]
     if len(members) > 1:
       held_out[members[:math.ceil(len(members) / 10)]] = True
-  return {split: (images[rows], None if labels is None else labels[rows])
-          for split, rows in (('train', ~held_out), ('test', held_out))}
+  return {'train': ~held_out, 'test': held_out}
+
+
+def _of_rows(images, labels, rows):
+  """Images and labels of the rows of each split."""
+  return {split: (images[chosen], None if labels is None else labels[chosen])
+          for split, chosen in rows.items()}

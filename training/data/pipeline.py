@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data import augmentation
+from training.data import condition as condition_lib
 from training.data import layout
 from training.data import preparation
 from training.data import reading as reading_lib
@@ -25,6 +26,8 @@ class Data:
     image_shape: `(H, W, C)`.
     num_classes: Python `int`, or `None` where images have no labels.
     class_names: List of Python `str`, or `None`.
+    feature_map_channels: Python `int`, of the maps that a model is told, or
+      `None` where `condition` is.
     attributes: `dict` from names of attributes to the names of their values.
     train_split: Python `str`, what is trained on, in TFDS's syntax.
     num_train: Python `int`, how many images there are to train on.
@@ -49,7 +52,11 @@ class Data:
     *size, channels = (int(side) for side in train.shapes[0])
     if config.crop == 'random':
       size = preparation.pair(config.image_size)
-    self.image_shape = (*size, channels)
+    self.image_shape = (*size, channels - source.map_channels)
+    self._stored_shape = (*size, channels)
+    self._condition = condition_lib.parse(config.condition)
+    self.feature_map_channels = self._condition and (
+        self._condition.num_channels(self.image_shape, source.map_channels))
     self.description = description
 
   def train_batches(self, batch_size, seed, start_step=0):
@@ -68,7 +75,9 @@ class Data:
 
     Returns:
       batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
-        with labels, int32 `[B]`.
+        with labels, int32 `[B]`; where `condition` is set, with a `dict` of
+        `'feature_map'`, float32 `[B, H, W, K]`, and labels, if any, as
+        `'label'`.
 
     Raises:
       ValueError: If there are fewer images than `batch_size`, or a number is
@@ -93,10 +102,11 @@ class Data:
       images, labels = self._read(
           self._train, rows, augmentation.windows(uniform))
       images = augmentation.augment(images, uniform, self._config)
+      images, maps = self._with_maps(images, *augmentation.hidden(uniform))
       if self._config.mutate:
         images = augmentation.mutate(
             images, key, positions[0], self._config.mutate)
-      return images if labels is None else (images, labels)
+      return _batch(images, labels, maps)
 
     epochs = tf.data.Dataset.range(first // num_train, tf.int64.max)
     batches = epochs.flat_map(permutation).skip(first % num_train)
@@ -113,8 +123,8 @@ class Data:
         chosen at random from all. Default value: `None`, which uses all.
 
     Returns:
-      batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
-        with labels, int32 `[B]`.
+      batches: `tf.data.Dataset`, as of `train_batches`. What is hidden of an
+        image is always in the same place.
 
     Raises:
       ValueError: If `batch_size` or `max_examples` is not positive.
@@ -129,10 +139,15 @@ class Data:
           self.num_eval, max_examples, replace=False)
       rows = np.sort(chosen)
 
+    places = tf.constant(np.random.default_rng(_EVALUATION_SEED).random(
+        (2, self.num_eval), np.float32))
+
     def load(rows):
       centre = tf.fill(tf.shape(rows), .5)
       images, labels = self._read(self._eval, rows, (centre, centre))
-      return images if labels is None else (images, labels)
+      images, maps = self._with_maps(
+          images, *tf.unstack(tf.gather(places, rows, axis=1)))
+      return _batch(images, labels, maps)
 
     batches = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
     batches = batches.map(load, tf.data.AUTOTUNE, deterministic=True)
@@ -166,8 +181,7 @@ class Data:
       seed: Python `int`, not negative.
 
     Returns:
-      examples: Images, uint8 `[count, H, W, C]`, or a pair with labels, int32
-        `[count]`.
+      examples: Arrays, as `train_batches` has them in a batch.
 
     Raises:
       ValueError: If there are fewer than `count`.
@@ -183,14 +197,24 @@ class Data:
 
   def _read(self, store, rows, windows):
     def read(rows, down, right):
-      return store.read(rows, self.image_shape, down, right)
+      return store.read(rows, self._stored_shape, down, right)
 
     images, labels = tf.numpy_function(
         read, [rows, *windows], (tf.uint8, tf.int32), stateful=False)
-    images = tf.ensure_shape(images, (*rows.shape, *self.image_shape))
+    images = tf.ensure_shape(images, (*rows.shape, *self._stored_shape))
     if self.class_names is None:
       return images, None
     return images, tf.ensure_shape(labels, rows.shape)
+
+  def _with_maps(self, images, down, right):
+    """Images as they are stored, apart from their maps; these may be made."""
+    if self._condition is None:
+      return images, None
+    if not self._condition.is_own:
+      return images, self._condition.maps(images, down, right)
+    channels = self.image_shape[-1]
+    return images[..., :channels], condition_lib.centered(
+        images[..., channels:], images.dtype)
 
 
 def open(config, download=False):
@@ -212,6 +236,7 @@ def open(config, download=False):
   """
   preparation.check(config)
   augmentation.check(config)
+  condition_lib.parse(config.condition)
   source = sources.open_source(config, download)
   stores, splits, parts = [], [], []
   for argument, default in zip(('train_split', 'eval_split'),
@@ -229,6 +254,14 @@ def open(config, download=False):
   _warn_of_guesses(source, stores, left_out)
   return Data(config, source, *stores, splits[0], parts[1],
               _description(source, stores, splits, left_out, reading))
+
+
+def _batch(images, labels, maps):
+  """What a batch has: images alone, or with what is known of them."""
+  if maps is not None:
+    labels = {'feature_map': maps} | (
+        {} if labels is None else {'label': labels})
+  return images if labels is None else (images, labels)
 
 
 def _warn_of_guesses(source, stores, left_out):

@@ -67,18 +67,26 @@ def smallest(config):
   return pair(config.crop)
 
 
-def prepare(image, config):
+def prepare(image, config, map_channels=0):
   """Converts, crops, resizes and pads one image.
 
   Args:
-    image: uint8 `[H, W, C]`, of any size; 1 or 3 channels.
+    image: uint8 `[H, W, C]`, of any size; 1 or 3 channels, and those of its
+      map after them.
     config: The fields of `get_config`.
+    map_channels: Python `int`, channels of the map. Default value: `0`.
 
   Returns:
     image: uint8 `[H, W, C]`. Where `crop` is `'random'` it is larger than
       `image_size`, which is cut out of it at each step.
   """
-  image = _with_channels(image, config.channels)
+  num_channels = image.shape[-1]
+  if map_channels:
+    colours = num_channels - map_channels
+    image = tf.concat([_with_channels(image[..., :colours], config.channels),
+                       image[..., colours:]], axis=-1)
+  else:
+    image = _with_channels(image, config.channels)
   if config.crop == 'random':
     if config.shorter_side is not None:
       shape = tf.shape(image)[:2]

@@ -102,6 +102,8 @@ def open_store(source, argument, rows, config):
       'version': _VERSION, 'source': source.fingerprint(rows),
       'rows': [dataclasses.astuple(part) for part in rows],
       **{field: config[field] for field in _FIELDS}}
+  if source.map_channels:
+    key['condition'] = config.condition
   digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
   folder = cache_dir(config) / 'prepared' / digest.hexdigest()[:32]
   if folder.exists() and not _is_whole(folder):
@@ -174,7 +176,8 @@ def _write_images(source, argument, rows, config, path):
       total=total, desc=f'Preparing {source.name}', unit=' images',
       delay=_SECONDS_OF_SILENCE)
   with open(path, 'wb') as file, progress:
-    for pixels, *arrays in _batches(source.examples(rows, reading), config):
+    for pixels, *arrays in _batches(
+        source.examples(rows, reading), config, source.map_channels):
       if isinstance(pixels, tf.RaggedTensor):  # not where all are alike
         pixels = pixels.flat_values
       new_shapes, new_labels, stored_shapes = (
@@ -204,11 +207,11 @@ def _write_images(source, argument, rows, config, path):
                            in reading.largest.items()])}
 
 
-def _batches(examples, config):
+def _batches(examples, config, map_channels):
   """Prepared images as flat pixels, shapes, labels, and shapes beforehand."""
   def flat(image, label):
     image = tf.ensure_shape(image, [None] * 3)
-    prepared = preparation.prepare(image, config)
+    prepared = preparation.prepare(image, config, map_channels)
     return (tf.reshape(prepared, [-1]), tf.shape(prepared), label,
             tf.shape(image))
 
