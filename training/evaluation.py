@@ -176,10 +176,9 @@ def images_and_labels(batches):
 
 def unpack(model, batch):
   """The images of a batch, and the conditions that the model takes."""
-  conditions = model.pack(batch)
-  if 'label' not in model.condition_names:
-    conditions.pop('label', None)
-  return conditions.pop('images'), conditions
+  inputs = model.pack(batch)
+  return inputs['images'], {name: value for name, value in inputs.items()
+                            if name in model.condition_names}
 
 
 def repeated(conditions, row, count):
@@ -189,7 +188,7 @@ def repeated(conditions, row, count):
 
 
 def unpacked(model, batches):
-  """A data set of batches as `fit` takes them: without labels that it does not.
+  """Batches as `fit` takes them: without labels that the model does not take.
 
   Args:
     model: `FlowModel`.

@@ -6,8 +6,8 @@ For example
     python -m training.sample --workdir runs/digits_conditional --classes 0,1,8
 
 One row for each temperature, or for each class at each temperature; of a run
-with a condition (`data.condition`), one for each image that the recipe evaluates
-on, whose condition comes first.
+with a condition (`data.condition`), one for each condition of images that the
+recipe evaluates on, which comes first.
 """
 
 from absl import flags

@@ -74,10 +74,10 @@ class Condition:
     """Makes the maps of images.
 
     ```none
-    downsample:N   means of NxN pixels, each spread over its NxN again  [H, W, C]
-    grey           the luma of Rec. 601                                 [H, W, 1]
-    mask:N         the image, grey in an NxN square; and a channel,
-                   0.5 in it and -0.5 elsewhere                     [H, W, C + 1]
+    downsample:N   means of NxN pixels, spread over them again    [H, W, C]
+    grey           the luma of Rec. 601                           [H, W, 1]
+    mask:N         the image, grey in an NxN square; and a        [H, W, C + 1]
+                   channel, 0.5 in it and -0.5 elsewhere
     ```
 
     Values are those of images, rounded as theirs, on a scale from -0.5 to 0.5.
@@ -98,9 +98,36 @@ class Condition:
           tf.cast(images, tf.float32), self.size, self.size, 'VALID')
       small = centered(tf.round(small), dtype)
       return tf.repeat(tf.repeat(small, self.size, 1), self.size, 2)
-    hidden = tf.cast(self._squares(tf.shape(images), down, right), tf.float32)
+    hidden = tf.cast(
+        self._squares(tf.shape(images), down, right), tf.float32)
     return tf.concat(
         [centered(images, dtype) * (1. - hidden), hidden - .5], axis=-1)
+
+  def squared_error(self, images, maps):
+    """How far images are from what maps of others tell of them.
+
+    Args:
+      images: uint8 or uint16 `[B, H, W, C]`.
+      maps: float32 `[B, H, W, K]`, as `maps` made them of as many images.
+
+    Returns:
+      error: float32 `[B]`, the mean square of the difference between these maps
+        and those of `images`, over what is not hidden, on a scale from 0 to 1.
+        `None` of maps of one's own, which are made of nothing.
+    """
+    if self.is_own:
+      return None
+    if self.kind == 'mask':
+      known = tf.cast(maps[..., -1:] < 0., tf.float32)
+      maps = maps[..., :-1]
+      again = centered(images, images.dtype)
+    else:
+      known = tf.ones_like(maps[..., :1])
+      unused = tf.zeros(tf.shape(images)[:1])
+      again = self.maps(images, unused, unused)
+    axes = [1, 2, 3]
+    return tf.reduce_sum(known * (again - maps)**2, axes) / (
+        tf.reduce_sum(known, axes) * maps.shape[-1])
 
   def _squares(self, shape, down, right):
     """`[B, H, W, 1]`, true in each image's square."""

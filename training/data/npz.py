@@ -27,12 +27,12 @@ class Npz(source.Source):
 
   Images are uint8 or uint16 `[N, H, W, C]`, or `[N, H, W]` of grey ones, and
   are called `train` and `test`, or, as in Keras's own files, `x_train` and
-  `x_test`, or `images`. Maps of one's own, which a model is told of them, are
-  beside them, of the same height and width and of any number of channels:
-  `train_feature_map`, `x_train_feature_map` and so on. Where there are none to evaluate on, a tenth of each
+  `x_test`, or `images`. Where there are none to evaluate on, a tenth of each
   class is drawn from the others and held out as `test`. Labels, integers `[N]`,
   are `train_labels` and `test_labels`, `y_train` and `y_test`, or `labels`;
-  they may be absent.
+  they may be absent. So may maps of one's own, which a model is told of the
+  images: `train_feature_map`, `x_train_feature_map` and so on, of the height
+  and width of the images and of any number of channels.
   """
 
   def __init__(self, path, has_maps=False):

@@ -26,8 +26,9 @@ class Data:
     image_shape: `(H, W, C)`.
     num_classes: Python `int`, or `None` where images have no labels.
     class_names: List of Python `str`, or `None`.
+    condition: `condition.Condition` of maps that a model is told, or `None`.
     feature_map_channels: Python `int`, of the maps that a model is told, or
-      `None` where `condition` is.
+      `None` where there are none.
     attributes: `dict` from names of attributes to the names of their values.
     train_split: Python `str`, what is trained on, in TFDS's syntax.
     num_train: Python `int`, how many images there are to train on.
@@ -54,9 +55,9 @@ class Data:
       size = preparation.pair(config.image_size)
     self.image_shape = (*size, channels - source.map_channels)
     self._stored_shape = (*size, channels)
-    self._condition = condition_lib.parse(config.condition)
-    self.feature_map_channels = self._condition and (
-        self._condition.num_channels(self.image_shape, source.map_channels))
+    self.condition = condition_lib.parse(config.condition)
+    self.feature_map_channels = self.condition and (
+        self.condition.num_channels(self.image_shape, source.map_channels))
     self.description = description
 
   def train_batches(self, batch_size, seed, start_step=0):
@@ -208,10 +209,10 @@ class Data:
 
   def _with_maps(self, images, down, right):
     """Images as they are stored, apart from their maps; these may be made."""
-    if self._condition is None:
+    if self.condition is None:
       return images, None
-    if not self._condition.is_own:
-      return images, self._condition.maps(images, down, right)
+    if not self.condition.is_own:
+      return images, self.condition.maps(images, down, right)
     channels = self.image_shape[-1]
     return images[..., :channels], condition_lib.centered(
         images[..., channels:], images.dtype)

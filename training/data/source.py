@@ -58,7 +58,8 @@ class Source(abc.ABC):
 
     Returns:
       examples: `tf.data.Dataset` of pairs: an image, uint8 `[H, W, C]`, its
-        map, if any, among its channels, and its label, int32, `0` where there are none. In a fixed order.
+        map, if any, among its channels, and its label, int32, `0` where there
+        are none. In a fixed order.
     """
 
   def attribute(self, rows, name):
