@@ -39,8 +39,12 @@ class Npz(source.Source):
     super().__init__(f'npz:{path}')
     self._path = pathlib.Path(path).expanduser()
     self._arrays, self._maps = _load(self._path, has_maps)
-    self.map_channels = next(
-        (maps.shape[-1] for maps in self._maps.values()), 0)
+    channels = {maps.shape[-1] for maps in self._maps.values()}
+    if len(channels) > 1:
+      raise ValueError(
+          f'The maps of {self._path} have {min(channels)} channels in one split '
+          f'and {max(channels)} in another; needed are as many.')
+    self.map_channels = channels.pop() if channels else 0
     if list(self._arrays) == ['train']:
       rows = _hold_out(*self._arrays['train'])
       self._maps = {split: self._maps['train'][chosen]
