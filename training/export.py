@@ -46,10 +46,10 @@ def main(values):
   config, model = runs.load(values.workdir, values.weights)
   examples = None
   if values.examples:
-    images, labels = groups.draw(
+    images, known = groups.draw(
         data.open(config.data).eval_batches(100), values.examples)
-    examples = (images, labels) if groups.conditions(
-        model, labels) else images
+    conditions = groups.conditions(model, known)
+    examples = (images, conditions) if conditions else images
   typicality = None
   if values.typical_images:
     typicality = evaluation.typicality(config, model, values.typical_images)

@@ -90,6 +90,7 @@ class Condition:
     Returns:
       maps: float32 `[B, H, W, K]`.
     """
+    images = tf.convert_to_tensor(images)
     dtype = images.dtype
     if self.kind == 'grey':
       return centered(_luma(images), dtype)
@@ -117,6 +118,7 @@ class Condition:
     """
     if self.is_own:
       return None
+    images = tf.convert_to_tensor(images)
     if self.kind == 'mask':
       known = tf.cast(maps[..., -1:] < 0., tf.float32)
       maps = maps[..., :-1]
