@@ -89,7 +89,8 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(
 
 
 def test_a_folder_of_another_condition_is_refused(workdir):
-  with pytest.raises(runs.WrongFolderError, match="was 'mask:3' and is 'mask:2"):
+  with pytest.raises(runs.WrongFolderError,
+                     match="was 'mask:3' and is 'mask:2'"):
     train.train(recipe('--config.data.condition=mask:2'), str(workdir))
 
 

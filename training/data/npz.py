@@ -42,8 +42,8 @@ class Npz(source.Source):
     channels = {maps.shape[-1] for maps in self._maps.values()}
     if len(channels) > 1:
       raise ValueError(
-          f'The maps of {self._path} have {min(channels)} channels in one split '
-          f'and {max(channels)} in another; needed are as many.')
+          f'The maps of {self._path} have {min(channels)} channels in one '
+          f'split and {max(channels)} in another; needed are as many.')
     self.map_channels = channels.pop() if channels else 0
     if list(self._arrays) == ['train']:
       rows = _hold_out(*self._arrays['train'])
