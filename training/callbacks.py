@@ -176,7 +176,8 @@ class Evaluate(Counting):
   def _write(self, step, scalars, grids):
     for name, rows, names in grids:
       path = self._folder / f'{name}_{step:07d}.png'
-      pictures.save_grid(path, np.stack(rows), names)
+      pictures.save_grid(path, np.stack(rows), names,
+                         channels=self._config.picture_channels)
       self._log.image(step, name, path)
     self._log.scalars(step, scalars)
 

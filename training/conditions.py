@@ -87,7 +87,8 @@ def main(values):
   pictures.save_grid(
       path, np.concatenate([
           shown[:, None], samples[rows], pixels[rows, None]], axis=1),
-      column_labels=['condition', *['sample'] * _SAMPLES, 'image'])
+      column_labels=['condition', *['sample'] * _SAMPLES, 'image'],
+      channels=config.picture_channels)
   print(metrics.as_json({**results, 'picture': str(path)}))
 
 

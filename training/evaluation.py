@@ -121,7 +121,8 @@ def typicality(config, model, count):
   Returns:
     typicality: `tfp_glow.Typicality`.
   """
-  examples = data.open(unaugmented(config))
+  examples = data.open(
+      unaugmented(config), num_bits=config.model.num_bits)
   batch = examples.train_examples(
       min(count, examples.num_train), config.seed)
   images, conditions = unpack(model, batch)

@@ -15,7 +15,6 @@ import numpy as np
 
 import tfp_glow
 from training import command
-from training import data
 from training import evaluation
 from training import groups
 from training import runs
@@ -47,7 +46,7 @@ def main(values):
   examples = None
   if values.examples:
     images, known = groups.draw(
-        data.open(config.data).eval_batches(100), values.examples)
+        groups.open_split(config, None).eval_batches(100), values.examples)
     conditions = groups.conditions(model, known)
     examples = (images, conditions) if conditions else images
   typicality = None

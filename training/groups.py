@@ -25,7 +25,7 @@ def open_split(config, split):
   fields = config.data.copy_and_resolve_references()
   if split is not None:
     fields.eval_split = split
-  return data.open(fields)
+  return data.open(fields, num_bits=config.model.num_bits)
 
 
 def named(config, name, image_shape, split=None):
@@ -56,7 +56,8 @@ def named(config, name, image_shape, split=None):
           'is class-conditional and needs them: name a class of the data set, '
           'or take a run that is not class-conditional.')
     batches = data.open(
-        _of_folder(config.data, name, image_shape)).eval_batches(_BATCH_SIZE)
+        _of_folder(config.data, name, image_shape),
+        num_bits=config.model.num_bits).eval_batches(_BATCH_SIZE)
     if isinstance(batches.element_spec, tuple):
       # Folders in it need be no classes of the run's.
       return batches.map(_without_labels)
@@ -124,7 +125,9 @@ def _of_folder(config, name, image_shape):
   """The fields of `data` that bring a folder's images to a run's shape."""
   fields = config.copy_and_resolve_references()
   fields.update(name=f'image_folder:{name}', train_split='all',
-                eval_split='all', channels=image_shape[-1])
+                eval_split='all')
+  if image_shape[-1] in (1, 3):
+    fields.channels = image_shape[-1]
   if fields.crop == 'random' and fields.shorter_side is None:
     # Windows are cut out of the run's images as they are; these may be small.
     fields.crop = None

@@ -48,14 +48,14 @@ def main(values):
   strips = tfp_glow.interpolate(
       model, first, second, values.columns, values.method,
       **groups.conditions(model, known))
-  _save(folder / 'interpolation.png', strips, names,
+  _save(folder / 'interpolation.png', config, strips, names,
         ['real image', *[''] * (values.columns - 2), 'real image'])
 
   four, known = _four(model, images, values.seed)
   grid = tfp_glow.manifold(
       model, four, **{k: v[:1] for k, v in
                       groups.conditions(model, known).items()})
-  _save(folder / 'manifold.png', grid)
+  _save(folder / 'manifold.png', config, grid)
 
 
 def ends(model, images, count, seed=0):
@@ -123,8 +123,9 @@ def _four(model, images, seed):
   return pixels[rows], groups.of_rows(known, rows)
 
 
-def _save(path, rows, names=None, column_names=None):
-  pictures.save_grid(path, rows, names, column_labels=column_names)
+def _save(path, config, rows, names=None, column_names=None):
+  pictures.save_grid(path, rows, names, column_labels=column_names,
+                     channels=config.picture_channels)
   print(path)
 
 

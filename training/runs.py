@@ -20,7 +20,8 @@ _RECIPE = 'config.json'
 # What may differ when a run goes on; all else decides its weights.
 _MAY_CHANGE = frozenset([
     'steps', 'eval_every', 'eval_images', 'checkpoint_every',
-    'keep_checkpoints', 'max_skipped', 'temperatures', 'strategy',
+    'keep_checkpoints', 'max_skipped', 'temperatures', 'picture_channels',
+    'strategy',
     'data.eval_split', 'data.data_dir', 'data.cache_dir'])
 
 
@@ -117,8 +118,9 @@ def load(workdir, weights=None):
     raise WrongFolderError(f'{workdir} has no checkpoint yet.')
   recipe = _read(path)
   config = ml_collections.ConfigDict(recipe['config'])
-  # Runs of before it was a field have none.
+  # Runs of before these were fields have none.
   config.data.condition = config.data.get('condition')
+  config.picture_channels = config.get('picture_channels')
   if weights is None:
     weights = 'raw' if config.optimizer.average is None else 'averaged'
   if weights == 'averaged' and config.optimizer.average is None:

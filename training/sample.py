@@ -56,7 +56,7 @@ def main(values):
         model, temperatures, _classes(model, values.classes), values.rows,
         values.columns, values.seed)
   path = runs.results(values.workdir, values.output, 'samples.png')
-  pictures.save_grid(path, rows, names)
+  pictures.save_grid(path, rows, names, channels=config.picture_channels)
   print(path)
 
 

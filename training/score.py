@@ -104,7 +104,7 @@ def main(values):
   readers = [(one, path) for group, one in groups.items()
              for path in results[group]['paths']]
   ranked(model, condition, readers, every[values.rank_by], values.columns,
-         folder / 'ranked.png')
+         folder / 'ranked.png', config.picture_channels)
   summary = {
       'scores': str(folder / 'scores.csv'),
       'ranked': str(folder / 'ranked.png'),
@@ -148,7 +148,7 @@ def auroc(good, bad):
           'high': float(high)}
 
 
-def ranked(model, condition, readers, scores, columns, path):
+def ranked(model, condition, readers, scores, columns, path, channels=None):
   """Draws the images with the highest and the lowest scores, and their maps.
 
   Args:
@@ -158,6 +158,7 @@ def ranked(model, condition, readers, scores, columns, path):
     scores: `[N]`.
     columns: Python `int`, how many of each at most.
     path: Where to write.
+    channels: As of `pictures.visible`. Default value: `None`.
   """
   columns = min(columns, len(readers))
   order = np.argsort(-scores, kind='stable')
@@ -169,7 +170,7 @@ def ranked(model, condition, readers, scores, columns, path):
   heat = colormaps['inferno'](
       (np.nan_to_num(maps, nan=np.inf) - low) / max(high - low, 1e-9))
   heat = np.uint8(np.round(255. * heat[..., :3]))
-  colours = np.broadcast_to(images[..., :3], heat.shape)
+  colours = np.broadcast_to(pictures.visible(images, channels), heat.shape)
   pictures.save_grid(
       path, [colours[:columns], heat[:columns],
              colours[columns:], heat[columns:]],

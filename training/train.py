@@ -20,6 +20,7 @@ import os
 
 from absl import flags
 import keras
+import numpy as np
 import tensorflow as tf
 
 from training import callbacks
@@ -28,6 +29,7 @@ from training import command
 from training import data
 from training import evaluation
 from training import models
+from training import pictures
 from training import runs
 
 _STRATEGIES = {
@@ -72,8 +74,10 @@ def train(config, workdir, download=False):
   if config.deterministic:
     tf.config.experimental.enable_op_determinism()
 
-  images = data.open(config.data, download)
+  images = data.open(config.data, download, config.model.num_bits)
   images.train_batches(config.batch_size, config.seed)  # fails, if it does
+  pictures.visible(np.zeros([1, 1, images.image_shape[-1]], np.uint8),
+                   config.picture_channels)  # fails, if it does
   shapes = (images.image_shape, images.num_classes,
             images.feature_map_channels)
   recipe = runs.as_recipe(config, *shapes)

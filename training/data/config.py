@@ -22,7 +22,8 @@ def get_config():
       eval_split: What is evaluated on. By default `'test'`, or else
         `'validation'`, or the last 10 % of the only split.
       bits: How many bits values fill, where they have room for more: `12` of
-        files of 16 bits. They are brought to the top. `None` takes all.
+        files of 16 bits. They are brought to the top, of 8 bits, or of 16
+        where more than 8 are modelled. `None` takes all.
       channels: `1` makes images grey, `3` makes grey ones RGB; `None` leaves
         them as they are.
       crop: What is cut out before resizing: a size, from the centre; or

@@ -88,13 +88,13 @@ class Npz(source.Source):
                         self._arrays.items()})
 
     def read(rows):
-      images = [reading.to_8_bits(column[rows], str(self._path))
+      images = [reading.to_top(column[rows], str(self._path))
                 for column in columns]
       return np.concatenate(images, axis=-1), labels[rows].astype(np.int32)
 
     def load(rows):
       images, labels = tf.numpy_function(
-          read, [rows], (tf.uint8, tf.int32), stateful=False)
+          read, [rows], (reading.dtype, tf.int32), stateful=False)
       return (tf.ensure_shape(
           images, [None, *columns[0].shape[1:-1], channels]),
               tf.ensure_shape(labels, [None]))
@@ -152,10 +152,10 @@ def _checked(path, arrays, name, label_name):
         '255, or uint16.')
   if images.ndim == 3:
     images = images[..., None]
-  if images.ndim != 4 or images.shape[-1] not in (1, 3):
+  if images.ndim != 4 or not images.shape[-1]:
     raise ValueError(
         f'`{name}` of {path} has the shape {list(images.shape)}; it must be '
-        '[N, H, W, C] with C 1 or 3, or [N, H, W].')
+        '[N, H, W, C], or [N, H, W].')
   if label_name not in arrays:
     return images, None
   labels = arrays[label_name]

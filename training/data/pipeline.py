@@ -75,8 +75,9 @@ class Data:
         Default value: `0`.
 
     Returns:
-      batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
-        with labels, int32 `[B]`; where `condition` is set, with a `dict` of
+      batches: `tf.data.Dataset` of images, uint8 or, where a model has more
+        than 8 bits, uint16 `[B, H, W, C]`, or of pairs with labels, int32
+        `[B]`; where `condition` is set, with a `dict` of
         `'feature_map'`, float32 `[B, H, W, K]`, and labels, if any, as
         `'label'`.
 
@@ -201,7 +202,7 @@ class Data:
       return store.read(rows, self._stored_shape, down, right)
 
     images, labels = tf.numpy_function(
-        read, [rows, *windows], (tf.uint8, tf.int32), stateful=False)
+        read, [rows, *windows], (store.pixels.dtype, tf.int32), stateful=False)
     images = tf.ensure_shape(images, (*rows.shape, *self._stored_shape))
     if self.class_names is None:
       return images, None
@@ -218,13 +219,15 @@ class Data:
         images[..., channels:], images.dtype)
 
 
-def open(config, download=False):
+def open(config, download=False, num_bits=8):
   """Opens the images that a configuration names, and prepares them once.
 
   Args:
     config: The fields of `get_config`.
     download: Python `bool`, whether what is missing may be downloaded.
       Default value: `False`.
+    num_bits: Python `int`, of each value that a model has: images are uint16
+      where that is more than 8. Default value: `8`.
 
   Returns:
     data: `Data`.
@@ -239,16 +242,19 @@ def open(config, download=False):
   augmentation.check(config)
   condition_lib.parse(config.condition)
   source = sources.open_source(config, download)
+  depth = 8 if num_bits <= 8 else 16
   stores, splits, parts = [], [], []
   for argument, default in zip(('train_split', 'eval_split'),
                                source_lib.default_splits(source)):
     splits.append(config[argument] or default)
     parts.append(source_lib.select(source, argument, splits[-1]))
-    stores.append(store_lib.open_store(source, argument, parts[-1], config))
+    stores.append(store_lib.open_store(
+        source, argument, parts[-1], config, depth))
   store_lib.check_shapes(source, config, [store.shapes[0] for store in stores])
-  reading = reading_lib.Reading(config.bits)
+  reading = reading_lib.Reading(config.bits, depth)
   for store in stores:
     reading.add(store.reading)
+  reading.check_fills(num_bits, source.name)
   reading.warn(source.name)
   left_out = {name: size for name, size in source.splits.items()
               if name not in {part.split for rows in parts for part in rows}}

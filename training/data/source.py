@@ -57,9 +57,9 @@ class Source(abc.ABC):
       reading: `reading.Reading`, which is told of them as they are read.
 
     Returns:
-      examples: `tf.data.Dataset` of pairs: an image, uint8 `[H, W, C]`, its
-        map, if any, among its channels, and its label, int32, `0` where there
-        are none. In a fixed order.
+      examples: `tf.data.Dataset` of pairs: an image, of `reading.dtype`,
+        `[H, W, C]`, its map, if any, among its channels, and its label, int32,
+        `0` where there are none. In a fixed order.
     """
 
   def attribute(self, rows, name):
