@@ -46,15 +46,15 @@ def export_saved_model(model, directory, directions=None, examples=None,
                               tfp_glow_version [N], tensorflow_version [N]
   ```
 
-  Images are uint8 `[N, H, W, C]`. Beside images that are computed there is
-  `finite` bool `[N]`: false where the flow gave a value that is not finite.
-  Such a row is a checker of magenta (or white) and black, which no one takes
-  for a picture; a lower temperature helps. `sample` draws from the model's base
-  distribution. A conditional model's signatures, less `examples` and
-  `describe`, also take its conditions: `label` int32 `[N]`, `feature_map`
-  `[N, H, W, K]` and `context` `[N, K]`. Everything is computed in the precision
-  of the weights. What is out of range, not finite or of another shape
-  is refused with `InvalidArgumentError`.
+  Images are uint8 or, of more than 8 bits, uint16 `[N, H, W, C]`. Beside images
+  that are computed there is `finite` bool `[N]`: false where the flow gave a
+  value that is not finite. Such a row is a checker of magenta (or white) and
+  black, which no one takes for a picture; a lower temperature helps. `sample`
+  draws from the model's base distribution. A conditional model's signatures,
+  less `examples` and `describe`, also take its conditions: `label` int32 `[N]`,
+  `feature_map` `[N, H, W, K]` and `context` `[N, K]`. Everything is computed in
+  the precision of the weights. What is out of range, not finite or of another
+  shape is refused with `InvalidArgumentError`.
 
   The version appears whole or not at all. Beside the SavedModel there are
   `assets/attributes.txt`, the names of the directions, one a line, and in
@@ -67,7 +67,7 @@ def export_saved_model(model, directory, directions=None, examples=None,
     directory: Path of the folder of all versions.
     directions: `dict` from attribute names to directions `[D]`, numbered in
       their order. Default value: `None`.
-    examples: uint8 images `[E, H, W, C]` to go with the model, held-out ones,
+    examples: Images `[E, H, W, C]` to go with the model, held-out ones,
       say; of a class-conditional model `(images, labels)`, labels integers
       `[E]`, and of other conditional ones `(images, {condition: values})`.
       Anyone who has the export can read them. Default value: `None`.
@@ -189,11 +189,12 @@ def _checked_examples(model, examples):
         f'conditioned by `{others[0]}`.')
   labels = known
   images = np.asarray(images)
-  if (images.dtype != np.uint8 or images.shape[1:] != model.image_shape
+  dtype = np.dtype(model.pixels.image_dtype.as_numpy_dtype)
+  if (images.dtype != dtype or images.shape[1:] != model.image_shape
       or not len(images)):
     raise ValueError(
         f'`examples` has images of {images.dtype} {list(images.shape)}, but '
-        f'uint8 [E, {", ".join(map(str, model.image_shape))}] is needed, at '
+        f'{dtype} [E, {", ".join(map(str, model.image_shape))}] is needed, at '
         'least one.')
   if 'label' not in model.condition_names:
     if labels is not None:
