@@ -10,8 +10,8 @@ tells the first from the others (docs/unusual-images.md):
 - `FOLDER/faces`: held-out faces of the data set `faces/32x32`;
 - `FOLDER/patched`: the same, each with a square of 10x10 pixels out of another
   one, from one place to another, both drawn at random;
-- `FOLDER/digits`: scikit-learn's digits, enlarged to 32x32, in two colours each,
-  one for the digit and one for what is behind it.
+- `FOLDER/digits`: scikit-learn's digits, enlarged to 32x32, in two colours, one
+  for the digit and one for what is behind it.
 """
 
 import argparse
