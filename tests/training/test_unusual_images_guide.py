@@ -46,8 +46,8 @@ def test_the_figures_are_those_that_were_measured():
     measured = json.loads(path.read_text())
     assert path.with_suffix('.png').exists()
     assert f'(unusual-images/{path.stem}.png)' in GUIDE
-    assert f'{measured["steps"]} steps' in GUIDE
-    assert f'{measured["background_steps"]} steps' in GUIDE
+    for steps in {'steps', 'background_steps'} & set(measured):
+      assert f'{measured[steps]} steps' in GUIDE
     for method, area in measured['auroc'].items():
       good, bad = (measured['median'][group][method]
                    for group in ('good', 'bad'))

@@ -82,6 +82,8 @@ class ImageFolder(source.Source):
       if self._maps:
         stat = self._maps.path(parts).stat()
         digest.update(repr((stat.st_size, stat.st_mtime_ns)).encode())
+    if self._num_channels != _COLOURS:
+      digest.update(repr(self._num_channels).encode())
     return [str(self._root.resolve()), self.class_names, digest.hexdigest()]
 
   def examples(self, rows, reading):
