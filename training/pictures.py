@@ -98,7 +98,7 @@ def _tile(rows, min_cell):
   """One picture `[height, width]` or `[height, width, 3]` of all images."""
   rows = np.asarray(rows)
   if rows.dtype != np.uint8 or rows.ndim != 5 or rows.shape[-1] not in (1, 3):
-    raise ValueError(f'`rows` must be uint8 [R, N, H, W, C] with C 1 or 3, '
+    raise ValueError('`rows` must be uint8 or uint16 [R, N, H, W, C], '
                      f'got {rows.dtype} {list(rows.shape)}.')
   factor = -(-min_cell // min(rows.shape[2:4]))
   rows = rows.repeat(factor, axis=2).repeat(factor, axis=3)

@@ -75,7 +75,7 @@ class Condition:
 
     ```none
     downsample:N   means of NxN pixels, spread over them again    [H, W, C]
-    grey           the luma of Rec. 601                           [H, W, 1]
+    grey           0.299 R + 0.587 G + 0.114 B                    [H, W, 1]
     mask:N         the image, grey in an NxN square; and a        [H, W, C + 1]
                    channel, 0.5 in it and -0.5 elsewhere
     ```
@@ -175,6 +175,7 @@ def centered(values, dtype):
 
 
 def _luma(images):
-  weights = tf.constant([.299, .587, .114])
-  grey = tf.tensordot(tf.cast(images, tf.float32), weights, [[-1], [0]])
-  return tf.round(grey)[..., None]
+  # In integers, so that whoever computes it rounds alike.
+  weights = tf.constant([299, 587, 114])
+  grey = tf.reduce_sum(tf.cast(images, tf.int32) * weights, -1, keepdims=True)
+  return (grey + 500) // 1000

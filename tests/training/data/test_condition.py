@@ -51,7 +51,7 @@ def test_grey_is_the_luma(images):
   maps = _maps(images, condition='grey')
   np.testing.assert_allclose(
       (maps[..., 0] + .5) * 255.,
-      np.round(np.float32(images) @ np.float32([.299, .587, .114])), atol=1e-3)
+      np.floor(np.float64(images) @ [.299, .587, .114] + .5 + 1e-9), atol=1e-3)
 
 
 @pytest.mark.parametrize('down, right, rows, columns', [
