@@ -14,6 +14,7 @@ _TRAIN = [
     'scikit-learn',
     'tensorboard>=2.20',
     'tensorflow-datasets>=4.9.10',
+    'tifffile',
     'tqdm',
 ]
 

@@ -173,11 +173,10 @@ def main(argv=None):
                       help='file to write the figures to as well')
   args = parser.parse_args(argv)
   config, model = runs.load(args.workdir, args.weights)
-  images, labels = evaluation.images_and_labels(
-      groups.open_split(config, args.split).eval_batches(100, args.images))
-  _, conditions = evaluation.unpack(model, (images, labels))
+  images, conditions = evaluation.unpack(model, next(iter(groups.open_split(
+      config, args.split).eval_batches(args.images, args.images))))
   results = measure(
-      model, images, args.samples,
+      model, images.numpy(), args.samples,
       [float(t) for t in args.temperatures.split(',')], args.seed,
       **conditions)
   print(table(results))

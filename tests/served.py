@@ -11,7 +11,7 @@ import tfp_glow as tg
 
 SHAPE = test_model.SHAPE
 SIZE = 32
-NAMES = ('glow', 'glow_lu', 'glow_classes', 'real_nvp', 'nice')
+NAMES = ('glow', 'glow_lu', 'glow_conditions', 'real_nvp', 'nice')
 NUM_CLASSES = 3
 DIRECTIONS = {
     'smiling': np.random.default_rng(3).normal(0., .1, SIZE).astype(np.float32),
@@ -36,15 +36,20 @@ def make_model(name):
       'glow': {},
       'glow_lu': {'permutation': 'lu', 'num_bits': 5},
       'glow_classes': {'num_classes': NUM_CLASSES},
+      'glow_conditions': {
+          'num_classes': NUM_CLASSES, 'feature_map_channels': 1,
+          'context_size': 2},
   }[name])
 
 
 def examples(model):
   """What `export_saved_model` takes as the examples of a model."""
   images = test_model.random_images(NUM_EXAMPLES, seed=6)
-  if 'label' not in model.condition_names:
+  conditions = test_model.conditions(model, NUM_EXAMPLES)
+  if not conditions:
     return images
-  return images, np.arange(NUM_EXAMPLES, dtype=np.int32) % NUM_CLASSES
+  return images, (
+      conditions['label'] if list(conditions) == ['label'] else conditions)
 
 
 def export(model, folder):
@@ -65,10 +70,7 @@ def make_requests(model, count=34):
   generator = np.random.default_rng(4)
   images = test_model.random_images(count, seed=5)
   others = images[::-1]
-  label = {}
-  if 'label' in model.condition_names:
-    label = {'label': generator.integers(
-        0, NUM_CLASSES, count, dtype=np.int32)}
+  told = test_model.conditions(model, count, seed=7)
   latents = generator.normal(0., .8, [count, SIZE]).astype(np.float32)
   unit = generator.random(count, np.float32)
   seed = generator.integers(-2**31, 2**31, [count, 2], np.int32)
@@ -76,7 +78,7 @@ def make_requests(model, count=34):
 
   noise = tf.stack([
       tf.random.stateless_normal([SIZE], s, alg='philox') for s in seed])
-  a, b = (model.encode(x, **label).numpy() for x in (images, others))
+  a, b = (model.encode(x, **told).numpy() for x in (images, others))
   directions = np.stack(list(DIRECTIONS.values()))
   moved = a + unit[:, None] * directions[attribute]
   strengths = np.stack([unit, -2. * unit], axis=1)
@@ -100,17 +102,17 @@ def make_requests(model, count=34):
                  np.sin(weight * angle) * end) / np.sin(angle))
 
   def decoded(latents):
-    return {'images': model.decode(latents, **label).numpy(),
+    return {'images': model.decode(latents, **told).numpy(),
             'finite': np.ones([count], bool)}
 
-  log_prob = {'log_prob': model.log_prob(images, **label).numpy(),
-              'bits_per_dim': model.bits_per_dim(images, **label).numpy()}
+  log_prob = {'log_prob': model.log_prob(images, **told).numpy(),
+              'bits_per_dim': model.bits_per_dim(images, **told).numpy()}
   described = {
       'attributes': [n.encode() for n in DIRECTIONS],
       'image_shape': SHAPE,
       'num_bits': model.num_bits,
       'latent_shapes': model.flow.latent_shapes,
-      'num_classes': NUM_CLASSES if label else 0,
+      'num_classes': NUM_CLASSES if told else 0,
       'num_examples': NUM_EXAMPLES,
       'tfp_glow_version': tg.__version__.encode(),
       'tensorflow_version': tf.__version__.encode(),
@@ -119,31 +121,31 @@ def make_requests(model, count=34):
                                      None)] * count)
                for k, v in described.items()}
   index = generator.integers(0, NUM_EXAMPLES, count, np.int32)
-  of_index = dict(zip(('images', 'label'), (
-      examples(model) if label else (examples(model),))))
+  of_index = {name: value.numpy() for name, value in model.checked(
+      examples(model)).items()}
   return {
-      'serving_default': ({'images': images, **label}, log_prob),
-      'log_prob': ({'images': images, **label}, log_prob),
-      'encode': ({'images': images, **label}, {'latents': a}),
-      'decode': ({'latents': latents, **label}, decoded(latents)),
-      'sample': ({'seed': seed, 'temperature': unit, **label},
+      'serving_default': ({'images': images, **told}, log_prob),
+      'log_prob': ({'images': images, **told}, log_prob),
+      'encode': ({'images': images, **told}, {'latents': a}),
+      'decode': ({'latents': latents, **told}, decoded(latents)),
+      'sample': ({'seed': seed, 'temperature': unit, **told},
                  decoded(noise * unit[:, None])),
-      'sample_levels': ({'seed': seed, 'temperatures': temperatures, **label},
+      'sample_levels': ({'seed': seed, 'temperatures': temperatures, **told},
                         decoded(noise * np.repeat(temperatures, sizes, 1))),
       'resample_levels': (
           {'images': images, 'levels': levels, 'seed': seed,
-           'temperature': unit, **label}, decoded(resampled)),
+           'temperature': unit, **told}, decoded(resampled)),
       'interpolate': (
-          {'images_a': images, 'images_b': others, 'weight': unit, **label},
+          {'images_a': images, 'images_b': others, 'weight': unit, **told},
           decoded(a + unit[:, None] * (b - a))),
       'interpolate_spherical': (
-          {'images_a': images, 'images_b': others, 'weight': unit, **label},
+          {'images_a': images, 'images_b': others, 'weight': unit, **told},
           decoded(np.float32(arcs))),
       'manipulate': (
-          {'images': images, 'attribute': attribute, 'strength': unit, **label},
+          {'images': images, 'attribute': attribute, 'strength': unit, **told},
           decoded(moved)),
       'manipulate_all': (
-          {'images': images, 'strengths': strengths, **label},
+          {'images': images, 'strengths': strengths, **told},
           decoded(moved_by_all)),
       'examples': ({'index': index},
                    {k: v[index] for k, v in of_index.items()}),

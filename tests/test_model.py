@@ -34,9 +34,18 @@ def make_model(adapt=True, num_bits=8, preprocessing='centered', **kwargs):
       flow, num_bits=num_bits, preprocessing=preprocessing, seed=0,
       **model_kwargs)
   if adapt:
-    label = None if flow.num_classes is None else np.arange(64) % 3
-    model.adapt(random_images(), label)
+    model.adapt(random_images(), **conditions(model, 64))
   return model
+
+
+def conditions(model, count, seed=0):
+  """What `model` is told of `count` images; of three classes."""
+  generator = np.random.default_rng(seed)
+  values = {name: np.float32(generator.standard_normal((count, *shape)))
+            for name, shape in model.flow.condition_shapes.items()}
+  if 'label' in model.condition_names:
+    values['label'] = np.arange(count, dtype=np.int32) % 3
+  return values
 
 
 @pytest.mark.parametrize('preprocessing', tg.model.PREPROCESSING)

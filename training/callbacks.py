@@ -178,7 +178,8 @@ class Evaluate(Counting):
   def _write(self, step, scalars, grids):
     for name, rows, names in grids:
       path = self._folder / f'{name}_{step:07d}.png'
-      pictures.save_grid(path, np.stack(rows), names)
+      pictures.save_grid(path, np.stack(rows), names,
+                         channels=self._config.picture_channels)
       self._log.image(step, name, path)
     self._log.scalars(step, scalars)
 
@@ -200,7 +201,7 @@ class Evaluate(Counting):
         **evaluation.latent_statistics(self.model, images, **conditions),
         **self._measure_stability(images, conditions),
     }
-    return scalars, [('samples', *self._draw_samples()),
+    return scalars, [('samples', *self._draw_samples(images, conditions)),
                      ('reconstructions',
                       *self._draw_reconstructions(images, conditions))]
 
@@ -219,9 +220,18 @@ class Evaluate(Counting):
         self.model.sample_latents(_AMPLIFIED, 1., seed), **few).max()
     return scalars
 
-  def _draw_samples(self):
+  def _draw_samples(self, images, conditions):
     """The same latents each time, so that one sees them change."""
     temperatures = self._config.temperatures
+    if 'feature_map' in conditions:
+      few = {k: v[:_COLUMNS] for k, v in conditions.items()}
+      names = [f'temperature {temperature:g}' for temperature in temperatures]
+      samples = [self.model.sample(
+          len(few['feature_map']), temperature, seed=self._config.seed, **few)
+                 for temperature in temperatures]
+      shown = pictures.of_feature_map(few['feature_map'], images)
+      return ([shown, *samples, images[:_COLUMNS]],
+              ['condition', *names, 'image'])
     classes = self._data.num_classes
     rows, names = [], []
     for temperature in temperatures:

@@ -44,7 +44,8 @@ def get_config(system='glow'):
         system: `'glow'`, `'real_nvp'` or `'nice'`, chosen by the recipe; the
           fields after it are the arguments of `tfp_glow.Glow`, `RealNVP` or
           `NICE`.
-        num_bits: Bits of each pixel that are modelled, 1 to 8.
+        num_bits: Bits of each pixel that are modelled, 1 to 16; more than 8
+          need values that fill as many.
         preprocessing: `'centered'` or `'logit'`.
         class_conditional: Whether the model is told the class (Glow).
         weight_y: Weight of a classifier's loss (class-conditional Glow).
@@ -69,6 +70,8 @@ def get_config(system='glow'):
       keep_checkpoints: How many are kept.
       max_skipped: Steps in a row that may fail to be finite.
       temperatures: Of the samples that are drawn at each evaluation.
+      picture_channels: Which channels pictures have, one for grey or three;
+        `None` takes the first three, or the only one.
       jit_compile: Whether a step is compiled with XLA.
       deterministic: Whether TensorFlow's deterministic kernels are used.
       strategy: `'none'`, `'mirrored'` (all devices of this machine) or
@@ -108,6 +111,7 @@ def get_config(system='glow'):
       'keep_checkpoints': 3,
       'max_skipped': 20,
       'temperatures': (.5, .7, 1.),
+      'picture_channels': config_dict.placeholder(tuple),
       'jit_compile': False,
       'deterministic': True,
       'strategy': 'none',

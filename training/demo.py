@@ -19,7 +19,7 @@ import numpy as np
 import tqdm
 
 from training import command
-from training import data
+from training import groups
 from training import metrics
 from training import processes
 from training import runs
@@ -112,7 +112,7 @@ def _run_all(lanes):
 def _check_export(workdir):
   """The largest difference that a process without tfp_glow finds."""
   config, model = runs.load(workdir)
-  batch = next(iter(data.open(config.data).eval_batches(100)))
+  batch = next(iter(groups.open_split(config, None).eval_batches(100)))
   with tempfile.TemporaryDirectory() as scratch:
     expected = pathlib.Path(scratch) / 'expected.npz'
     np.savez(expected, images=batch, log_prob=model.log_prob(batch))

@@ -60,7 +60,8 @@ def main(values):
 
 def _histogram(config, batches):
   # Augmentation would blur the histograms.
-  images = data.open(evaluation.unaugmented(config))
+  images = data.open(
+      evaluation.unaugmented(config), num_bits=config.model.num_bits)
   train, _ = evaluation.images_and_labels(
       images.train_batches(images.num_train, config.seed).take(1))
   held_out, _ = evaluation.images_and_labels(batches)

@@ -121,7 +121,8 @@ def typicality(config, model, count):
   Returns:
     typicality: `tfp_glow.Typicality`.
   """
-  examples = data.open(unaugmented(config))
+  examples = data.open(
+      unaugmented(config), num_bits=config.model.num_bits)
   batch = examples.train_examples(
       min(count, examples.num_train), config.seed)
   images, conditions = unpack(model, batch)
@@ -168,11 +169,36 @@ def images_and_labels(batches):
   batches = [batch if isinstance(batch, tuple) else (batch, None)
              for batch in batches.as_numpy_iterator()]
   images, labels = zip(*batches)
+  if isinstance(labels[0], dict):
+    labels = [conditions.get('label') for conditions in labels]
   return np.concatenate(images), (
       None if labels[0] is None else np.concatenate(labels))
 
 
 def unpack(model, batch):
   """The images of a batch, and the conditions that the model takes."""
-  conditions = model.pack(batch)
-  return conditions.pop('images'), conditions
+  inputs = model.pack(batch)
+  return inputs['images'], {name: value for name, value in inputs.items()
+                            if name in model.condition_names}
+
+
+def repeated(conditions, row, count):
+  """The conditions of one row, `count` times."""
+  return {name: tf.repeat(value[row:row + 1], count, axis=0)
+          for name, value in conditions.items()}
+
+
+def unpacked(model, batches):
+  """Batches as `fit` takes them: without labels that the model does not take.
+
+  Args:
+    model: `FlowModel`.
+    batches: `tf.data.Dataset` of `data.Data`.
+
+  Returns:
+    batches: `tf.data.Dataset`.
+  """
+  spec = batches.element_spec
+  if not (isinstance(spec, tuple) and isinstance(spec[1], dict)):
+    return batches  # labels without a name are left out by `fit` itself
+  return batches.map(lambda *batch: unpack(model, batch))

@@ -15,7 +15,6 @@ import numpy as np
 
 import tfp_glow
 from training import command
-from training import data
 from training import evaluation
 from training import groups
 from training import runs
@@ -46,10 +45,10 @@ def main(values):
   config, model = runs.load(values.workdir, values.weights)
   examples = None
   if values.examples:
-    images, labels = groups.draw(
-        data.open(config.data).eval_batches(100), values.examples)
-    examples = (images, labels) if groups.conditions(
-        model, labels) else images
+    images, known = groups.draw(
+        groups.open_split(config, None).eval_batches(100), values.examples)
+    conditions = groups.conditions(model, known)
+    examples = (images, conditions) if conditions else images
   typicality = None
   if values.typical_images:
     typicality = evaluation.typicality(config, model, values.typical_images)

@@ -48,10 +48,12 @@ class Files:
     self.paths = [root.joinpath(*parts) for parts in names]
     self.left_out = {}
     self.resized = 0
-    self.reading = reading_lib.Reading(config.data.bits)
+    self._depth = 8 if config.model.num_bits <= 8 else 16
+    self.reading = reading_lib.Reading(config.data.bits, self._depth)
     self._shape = tuple(image_shape)
     self._fields = config.data.copy_and_resolve_references()
-    self._fields.channels = self._shape[-1]
+    self._fields.channels = (
+        self._shape[-1] if self._shape[-1] in (1, 3) else None)
     if self._fields.image_size is None:
       self._fields.image_size = tuple(
           side - 2 * self._fields.pad for side in self._shape[:2])
@@ -65,7 +67,8 @@ class Files:
 
     Yields:
       paths: Of those that could be read; there may be none.
-      images: uint8 `[len(paths), H, W, C]`.
+      images: uint8 or, of a run of more than 8 bits, uint16
+        `[len(paths), H, W, C]`.
     """
     for start in range(0, len(self.paths), batch_size):
       paths, images = [], []
@@ -76,13 +79,17 @@ class Files:
         except Exception as error:  # Pillow raises anything on damaged files
           self.left_out[path] = str(error)
       yield paths, np.reshape(
-          np.array(images, np.uint8), [-1, *self._shape])
+          np.array(images, self.reading.dtype), [-1, *self._shape])
 
   def read(self, path: pathlib.Path) -> np.ndarray:
-    """Reads one image, uint8 `[H, W, C]`, or raises what Pillow raises."""
-    reading = reading_lib.Reading(self._fields.bits)
+    """Reads one image, `[H, W, C]`, or raises what Pillow raises."""
+    reading = reading_lib.Reading(self._fields.bits, self._depth)
     pixels = image_folder.read_image(path, reading)
     reading.check()
+    if self._fields.channels is None and pixels.shape[-1] != self._shape[-1]:
+      raise ValueError(
+          f'it has {pixels.shape[-1]} channels, but the run has '
+          f'{self._shape[-1]}')
     self.reading.add(reading)
     size, smallest = pixels.shape[:2], preparation.smallest(self._fields)
     if smallest is None and (

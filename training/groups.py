@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from training import data
+from training import evaluation
 
 _BATCH_SIZE = 100
 
@@ -24,7 +25,7 @@ def open_split(config, split):
   fields = config.data.copy_and_resolve_references()
   if split is not None:
     fields.eval_split = split
-  return data.open(fields)
+  return data.open(fields, num_bits=config.model.num_bits)
 
 
 def named(config, name, image_shape, split=None):
@@ -40,8 +41,9 @@ def named(config, name, image_shape, split=None):
       `open_split`. Default value: `None`.
 
   Returns:
-    batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, of a folder; of
-      a class, of pairs with labels, int32 `[B]`.
+    batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
+      with what is known of them, as `data.Data` has them; of a folder, without
+      labels.
 
   Raises:
     ValueError: If there is neither such a folder nor such a class, or if it is
@@ -54,15 +56,16 @@ def named(config, name, image_shape, split=None):
           'is class-conditional and needs them: name a class of the data set, '
           'or take a run that is not class-conditional.')
     batches = data.open(
-        _of_folder(config.data, name, image_shape)).eval_batches(_BATCH_SIZE)
+        _of_folder(config.data, name, image_shape),
+        num_bits=config.model.num_bits).eval_batches(_BATCH_SIZE)
     if isinstance(batches.element_spec, tuple):
-      # Folders in it, which need be no classes of the run's.
-      return batches.map(lambda images, unused: images)
+      # Folders in it need be no classes of the run's.
+      return batches.map(_without_labels)
     return batches
   images = open_split(config, split)
   number = class_number(images, name)
   batches = images.eval_batches(_BATCH_SIZE).unbatch()
-  batches = batches.filter(lambda _, label: label == number)
+  batches = batches.filter(lambda _, known: labels_of(known) == number)
   return batches.batch(_BATCH_SIZE)
 
 
@@ -122,7 +125,9 @@ def _of_folder(config, name, image_shape):
   """The fields of `data` that bring a folder's images to a run's shape."""
   fields = config.copy_and_resolve_references()
   fields.update(name=f'image_folder:{name}', train_split='all',
-                eval_split='all', channels=image_shape[-1])
+                eval_split='all')
+  if image_shape[-1] in (1, 3):
+    fields.channels = image_shape[-1]
   if fields.crop == 'random' and fields.shorter_side is None:
     # Windows are cut out of the run's images as they are; these may be small.
     fields.crop = None
@@ -156,8 +161,19 @@ def class_number(images, name):
          'none.'))
 
 
+def labels_of(known):
+  """The labels, or `None`, of what is known of images: labels, or a `dict`."""
+  return known.get('label') if isinstance(known, dict) else known
+
+
+def _without_labels(images, known):
+  if not isinstance(known, dict):
+    return images
+  return images, {k: v for k, v in known.items() if k != 'label'}
+
+
 def draw(batches, count, seed=0):
-  """Images drawn at random from all of a group, with their labels if any.
+  """Images drawn at random from all of a group, with what is known of them.
 
   Args:
     batches: `tf.data.Dataset` of batches.
@@ -166,7 +182,8 @@ def draw(batches, count, seed=0):
 
   Returns:
     images: uint8 array `[N, H, W, C]`.
-    labels: int32 array `[N]`, or `None`.
+    known: int32 array `[N]` of labels; or a `dict` of arrays, `'feature_map'`
+      and labels, if any, as `'label'`; or `None`.
 
   Raises:
     ValueError: If the group is empty.
@@ -177,26 +194,30 @@ def draw(batches, count, seed=0):
     arrays = batch if isinstance(batch, tuple) else (batch,)
     arrays = (generator.random(len(arrays[0])), *arrays)
     if drawn is not None:
-      arrays = [np.concatenate(pair) for pair in zip(drawn, arrays)]
+      arrays = tf.nest.map_structure(
+          lambda *pair: np.concatenate(pair), drawn, arrays)
     # The images of the smallest numbers are a sample of all seen so far.
-    rows = np.argsort(arrays[0])[:count]
-    drawn = [array[rows] for array in arrays]
+    drawn = of_rows(arrays, np.argsort(arrays[0])[:count])
   if drawn is None:
     raise ValueError('There is no image in the group.')
-  _, images, *labels = drawn
-  return images, labels[0] if labels else None
+  _, images, *known = drawn
+  return images, known[0] if known else None
 
 
-def conditions(model, labels):
-  """What a model is to be told of images: their labels, or nothing.
+def of_rows(known, rows):
+  """Rows of arrays, or of what is known of images."""
+  return tf.nest.map_structure(
+      lambda array: None if array is None else array[rows], known)
+
+
+def conditions(model, known):
+  """What a model is to be told of images.
 
   Args:
     model: `FlowModel`.
-    labels: Integers `[N]`, or `None`.
+    known: Integers `[N]`, a `dict`, or `None`, as `draw` gives it.
 
   Returns:
     conditions: `dict`, for the model's methods.
   """
-  inputs = model.pack((None, labels))
-  del inputs['images']
-  return inputs
+  return evaluation.unpack(model, (None, known))[1]

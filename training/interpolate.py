@@ -43,19 +43,19 @@ def main(values):
   images = groups.open_split(config, values.split)
   folder = runs.results(values.workdir, values.output)
 
-  first, second, labels, names = ends(
+  first, second, known, names = ends(
       model, images, values.rows, values.seed)
   strips = tfp_glow.interpolate(
       model, first, second, values.columns, values.method,
-      **groups.conditions(model, labels))
-  _save(folder / 'interpolation.png', strips, names,
+      **groups.conditions(model, known))
+  _save(folder / 'interpolation.png', config, strips, names,
         ['real image', *[''] * (values.columns - 2), 'real image'])
 
-  four, labels = _four(model, images, values.seed)
+  four, known = _four(model, images, values.seed)
   grid = tfp_glow.manifold(
       model, four, **{k: v[:1] for k, v in
-                      groups.conditions(model, labels).items()})
-  _save(folder / 'manifold.png', grid)
+                      groups.conditions(model, known).items()})
+  _save(folder / 'manifold.png', config, grid)
 
 
 def ends(model, images, count, seed=0):
@@ -71,24 +71,26 @@ def ends(model, images, count, seed=0):
     first: uint8 `[N, H, W, C]`.
     second: uint8 `[N, H, W, C]`. If the model is class-conditional, each is of
       the class of the first.
-    labels: int32 `[N]`, of the first, or `None`.
+    known: What is known of the first, as `groups.draw` gives it.
     names: `N` strings, or `None`.
 
   Raises:
     ValueError: If there are too few images for one pair.
   """
-  pixels, labels = groups.draw(
+  pixels, known = groups.draw(
       images.eval_batches(100), 50 * count, seed)
+  labels = groups.labels_of(known)
   rows = _neighbours(
       labels if 'label' in model.condition_names else None, len(pixels))
   if not rows:
     raise ValueError('There are too few images: two are needed.')
   a, b = np.array(rows[:count]).T
+  known = groups.of_rows(known, a)
   if labels is None:
-    return pixels[a], pixels[b], None, None
+    return pixels[a], pixels[b], known, None
   names = [f'{images.class_names[labels[i]]} to '
            f'{images.class_names[labels[j]]}' for i, j in zip(a, b)]
-  return pixels[a], pixels[b], labels[a], names
+  return pixels[a], pixels[b], known, names
 
 
 def _neighbours(labels, count):
@@ -105,7 +107,8 @@ def _neighbours(labels, count):
 
 def _four(model, images, seed):
   """Four images for the manifold; of one class, if the model knows classes."""
-  pixels, labels = groups.draw(images.eval_batches(100), 500, seed)
+  pixels, known = groups.draw(images.eval_batches(100), 500, seed)
+  labels = groups.labels_of(known)
   rows = np.arange(len(pixels))
   if 'label' in model.condition_names:
     # The class, of those that have four, whose image was drawn first.
@@ -117,11 +120,12 @@ def _four(model, images, seed):
         'There are too few images: the manifold needs four'
         + (', of one class.' if 'label' in model.condition_names else '.'))
   rows = rows[:4]
-  return pixels[rows], None if labels is None else labels[rows]
+  return pixels[rows], groups.of_rows(known, rows)
 
 
-def _save(path, rows, names=None, column_names=None):
-  pictures.save_grid(path, rows, names, column_labels=column_names)
+def _save(path, config, rows, names=None, column_names=None):
+  pictures.save_grid(path, rows, names, column_labels=column_names,
+                     channels=config.picture_channels)
   print(path)
 
 

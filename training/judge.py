@@ -23,7 +23,6 @@ from sklearn import svm
 
 import tfp_glow
 from training import command
-from training import data
 from training import directions as directions_lib
 from training import evaluation
 from training import groups
@@ -55,7 +54,7 @@ def define_flags():
 def main(values):
   config, model = runs.load(values.workdir, values.weights)
   if values.attribute:
-    held_out = data.open(config.data)
+    held_out = groups.open_split(config, None)
     train = groups.open_split(config, held_out.train_split)
     found = directions_lib.of_attributes(model, train, values.attribute)
     for line in judge_directions(
@@ -68,8 +67,8 @@ def main(values):
         f'{values.workdir} has a model that is not class-conditional: there '
         'are no classes to judge its samples by.')
   print(metrics.as_json(judge(
-      model, data.open(config.data), values.samples, values.temperature,
-      values.max_train, values.seed)))
+      model, groups.open_split(config, None), values.samples,
+      values.temperature, values.max_train, values.seed)))
 
 
 def judge(model, images, num_samples, temperature, max_train, seed):
@@ -87,7 +86,8 @@ def judge(model, images, num_samples, temperature, max_train, seed):
     results: `dict` of Python numbers.
   """
   count = min(max_train, images.num_train)
-  train, train_labels = images.train_examples(count, seed)
+  train, known = images.train_examples(count, seed)
+  train_labels = groups.labels_of(known)
   held_out, held_out_labels = evaluation.images_and_labels(
       images.eval_batches(_BATCH_SIZE))
   classifier = svm.SVC().fit(_features(train), train_labels)

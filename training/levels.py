@@ -44,7 +44,8 @@ def main(values):
   for name, draw in (('levels', resampled), ('temperatures', tempered)):
     rows, names = draw(
         model, images, conditions, values.temperature, values.seed)
-    pictures.save_grid(folder / f'{name}.png', rows, names)
+    pictures.save_grid(folder / f'{name}.png', rows, names,
+                       channels=config.picture_channels)
     print(folder / f'{name}.png')
 
 

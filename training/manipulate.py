@@ -84,7 +84,8 @@ def main(values):
       'attributes' if len(found) > 1 else next(iter(found)))
   pictures.save_grid(
       folder / f'{picture}.png', np.concatenate(rows), labels,
-      column_labels=[_strength(strength) for strength in strengths])
+      column_labels=[_strength(strength) for strength in strengths],
+      channels=config.picture_channels)
   print(folder / f'{picture}.png')
 
 

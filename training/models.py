@@ -36,13 +36,15 @@ _NOT_OF_THE_FLOW = ('system', 'num_bits', 'preprocessing', 'class_conditional',
                     'weight_y', 'mixed_bfloat16')
 
 
-def build(config, image_shape, num_classes):
+def build(config, image_shape, num_classes, feature_map_channels=None):
   """Builds the model of a recipe.
 
   Args:
     config: The fields of `config.get_config`.
     image_shape: `(H, W, C)`, of the data.
     num_classes: Python `int`, of the data, or `None`.
+    feature_map_channels: Python `int`, of the data, or `None`. Default value:
+      `None`.
 
   Returns:
     model: `FlowModel`, not initialised and not compiled.
@@ -62,6 +64,12 @@ def build(config, image_shape, num_classes):
   _check_size(config, image_shape)
   arguments = {name: value for name, value in fields.items()
                if name not in _NOT_OF_THE_FLOW}
+  if feature_map_channels is not None:
+    if fields.system == 'nice':
+      raise ValueError(
+          f'`data.condition` is {config.data.condition!r}, but NICE takes no '
+          "images as conditions: the systems 'glow' and 'real_nvp' do.")
+    arguments['feature_map_channels'] = feature_map_channels
   policy = keras.config.dtype_policy()
   keras.config.set_dtype_policy(
       'mixed_bfloat16' if fields.mixed_bfloat16 else 'float32')

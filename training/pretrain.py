@@ -13,7 +13,6 @@ from absl import flags
 
 from tfp_glow import pretrained_models
 from training import command
-from training import data
 from training import directions
 from training import evaluation
 from training import groups
@@ -34,7 +33,7 @@ def define_flags():
 
 def main(values):
   config, model = runs.load(values.workdir, values.weights)
-  held_out = data.open(config.data)
+  held_out = groups.open_split(config, None)
   train = groups.open_split(config, held_out.train_split)
   found = directions.of_attributes(
       model, train, groups.binary_attributes(train))

@@ -20,7 +20,8 @@ _RECIPE = 'config.json'
 # What may differ when a run goes on; all else decides its weights.
 _MAY_CHANGE = frozenset([
     'steps', 'eval_every', 'eval_images', 'checkpoint_every',
-    'keep_checkpoints', 'max_skipped', 'temperatures', 'strategy',
+    'keep_checkpoints', 'max_skipped', 'temperatures', 'picture_channels',
+    'strategy',
     'data.eval_split', 'data.data_dir', 'data.cache_dir'])
 
 
@@ -56,20 +57,23 @@ def check_folder(workdir, recipe):
     _check_same(path, _read(path), recipe)
 
 
-def as_recipe(config, image_shape, num_classes):
+def as_recipe(config, image_shape, num_classes, feature_map_channels=None):
   """All that decides which model is built, as JSON has it.
 
   Args:
     config: The fields of `config.get_config`.
     image_shape: `(H, W, C)`, of the data.
     num_classes: Python `int`, of the data, or `None`.
+    feature_map_channels: Python `int`, of the data, or `None`. Default value:
+      `None`.
 
   Returns:
     recipe: `dict`.
   """
   return json.loads(json.dumps({
       'config': config.to_dict(), 'image_shape': image_shape,
-      'num_classes': num_classes}))
+      'num_classes': num_classes,
+      'feature_map_channels': feature_map_channels}))
 
 
 def write_recipe(workdir, recipe):
@@ -114,6 +118,9 @@ def load(workdir, weights=None):
     raise WrongFolderError(f'{workdir} has no checkpoint yet.')
   recipe = _read(path)
   config = ml_collections.ConfigDict(recipe['config'])
+  # Runs of before these were fields have none.
+  config.data.condition = config.data.get('condition')
+  config.picture_channels = config.get('picture_channels')
   if weights is None:
     weights = 'raw' if config.optimizer.average is None else 'averaged'
   if weights == 'averaged' and config.optimizer.average is None:
@@ -121,7 +128,8 @@ def load(workdir, weights=None):
         f'{workdir} has no averaged weights: its recipe has no '
         '`optimizer.average`.')
   model = models.build(
-      config, tuple(recipe['image_shape']), recipe['num_classes'])
+      config, tuple(recipe['image_shape']), recipe['num_classes'],
+      recipe.get('feature_map_channels'))
   models.compile_model(model, config)
   checkpoints.Checkpoints(
       os.path.join(workdir, CHECKPOINTS), model).restore()

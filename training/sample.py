@@ -5,13 +5,17 @@ For example
     python -m training.sample --workdir runs/digits --temperatures 0.5,0.7,1
     python -m training.sample --workdir runs/digits_conditional --classes 0,1,8
 
-One row for each temperature, or for each class at each temperature.
+One row for each temperature, or for each class at each temperature; of a run
+with a condition (`data.condition`), one for each condition of images that the
+recipe evaluates on, which comes first.
 """
 
 from absl import flags
 import numpy as np
 
 from training import command
+from training import evaluation
+from training import groups
 from training import pictures
 from training import runs
 
@@ -37,13 +41,22 @@ def define_flags():
 
 
 def main(values):
-  _, model = runs.load(values.workdir, values.weights)
-  rows, names = draw(
-      model, command.numbers('temperatures', values.temperatures),
-      _classes(model, values.classes), values.rows, values.columns,
-      values.seed)
+  config, model = runs.load(values.workdir, values.weights)
+  temperatures = command.numbers('temperatures', values.temperatures)
+  if 'feature_map' in model.condition_names:
+    if values.classes is not None:
+      raise ValueError(
+          '--classes is given, but the model is told images: samples are of '
+          'the classes of those that the recipe evaluates on.')
+    rows, names = draw_conditioned(
+        model, groups.open_split(config, None), temperatures, values.rows,
+        values.columns, values.seed)
+  else:
+    rows, names = draw(
+        model, temperatures, _classes(model, values.classes), values.rows,
+        values.columns, values.seed)
   path = runs.results(values.workdir, values.output, 'samples.png')
-  pictures.save_grid(path, rows, names)
+  pictures.save_grid(path, rows, names, channels=config.picture_channels)
   print(path)
 
 
@@ -73,6 +86,36 @@ def draw(model, temperatures, classes, num_rows, columns, seed):
         names.append(f'class {row}, temperature {temperature:g}')
       else:
         names.append(f'temperature {temperature:g}' if row == 0 else '')
+  return np.stack(rows), names
+
+
+def draw_conditioned(model, images, temperatures, num_rows, columns, seed):
+  """Rows of a condition and samples under it, and a name for each.
+
+  Args:
+    model: `FlowModel` with the condition `feature_map`.
+    images: `data.Data`.
+    temperatures: List of Python `float`s.
+    num_rows: Python `int`, conditions, each at every temperature.
+    columns: Python `int`, samples a row.
+    seed: Python `int` or `None`.
+
+  Returns:
+    rows: uint8 `[R, 1 + columns, H, W, C]`.
+    names: `R` strings, empty where a row goes on with the one above.
+  """
+  pixels, conditions = evaluation.unpack(
+      model, next(iter(images.eval_batches(num_rows, num_rows))))
+  shown = pictures.of_feature_map(conditions['feature_map'], pixels)
+  rows, names = [], []
+  for temperature in temperatures:
+    for row in range(len(pixels)):
+      samples = model.sample(
+          columns, temperature=temperature,
+          seed=None if seed is None else seed + row,
+          **evaluation.repeated(conditions, row, columns))
+      rows.append(np.concatenate([shown[row:row + 1], samples]))
+      names.append(f'temperature {temperature:g}' if row == 0 else '')
   return np.stack(rows), names
 
 

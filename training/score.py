@@ -11,6 +11,9 @@ distance from the mean bits/dim of the training images; and, with --background,
 `ratio`, bits/dim less those of another run's model. docs/unusual-images.md says
 which to take.
 
+Of a run that is told images (`data.condition`), each is told of itself, what
+`'mask'` hides in the middle: the score is of the rest, given that.
+
 It writes scores.csv, a line for each file, and ranked.png, the most and the
 least unusual images with their maps: bits/dim where they are. It prints a line
 of JSON; with --good and --bad, that has the AUROC of each score, with an
@@ -26,6 +29,7 @@ from absl import logging
 from matplotlib import colormaps
 import numpy as np
 import scipy.stats
+import tensorflow as tf
 import tqdm
 
 import tfp_glow
@@ -35,6 +39,7 @@ from training import evaluation
 from training import files
 from training import pictures
 from training import runs
+from training.data import condition as condition_lib
 
 _GROUPS = ('images', 'good', 'bad')
 _RESAMPLES = 1000
@@ -76,6 +81,7 @@ def main(values):
   config, model = runs.load(values.workdir, values.weights)
   references = _references(
       config, model, values.typical_images, values.background)
+  condition = condition_lib.parse(config.data.condition)
   if values.rank_by not in references:
     needed = {'typicality': '--typical_images of at least 2',
               'ratio': '--background'}[values.rank_by]
@@ -89,15 +95,16 @@ def main(values):
     table = csv.writer(file)
     table.writerow(['group', 'file', *references, 'left_out_because'])
     results = {
-        group: _score(model, group, one, references, values.batch_size, table)
+        group: _score(model, condition, group, one, references,
+                      values.batch_size, table)
         for group, one in groups.items()}
   _tell(named, groups, results)
   every = {method: np.concatenate([
       result[method] for result in results.values()]) for method in references}
   readers = [(one, path) for group, one in groups.items()
              for path in results[group]['paths']]
-  ranked(model, readers, every[values.rank_by], values.columns,
-         folder / 'ranked.png')
+  ranked(model, condition, readers, every[values.rank_by], values.columns,
+         folder / 'ranked.png', config.picture_channels)
   summary = {
       'scores': str(folder / 'scores.csv'),
       'ranked': str(folder / 'ranked.png'),
@@ -141,27 +148,29 @@ def auroc(good, bad):
           'high': float(high)}
 
 
-def ranked(model, readers, scores, columns, path):
+def ranked(model, condition, readers, scores, columns, path, channels=None):
   """Draws the images with the highest and the lowest scores, and their maps.
 
   Args:
     model: `FlowModel`.
+    condition: `data.condition.Condition`, or `None`.
     readers: Pairs of `files.Files` and the path of an image, `N`.
     scores: `[N]`.
     columns: Python `int`, how many of each at most.
     path: Where to write.
+    channels: As of `pictures.visible`. Default value: `None`.
   """
   columns = min(columns, len(readers))
   order = np.argsort(-scores, kind='stable')
   chosen = [*order[:columns], *order[::-1][:columns]]
   images = np.stack([readers[row][0].read(readers[row][1]) for row in chosen])
-  maps = tfp_glow.score_map(model, images).numpy()
+  maps = tfp_glow.score_map(model, images, **_told(condition, images)).numpy()
   # One scale for all, so that they can be compared.
   low, high = np.percentile(maps[np.isfinite(maps)], [1., 99.])
   heat = colormaps['inferno'](
       (np.nan_to_num(maps, nan=np.inf) - low) / max(high - low, 1e-9))
   heat = np.uint8(np.round(255. * heat[..., :3]))
-  colours = np.broadcast_to(images[..., :3], heat.shape)
+  colours = np.broadcast_to(pictures.visible(images, channels), heat.shape)
   pictures.save_grid(
       path, [colours[:columns], heat[:columns],
              colours[columns:], heat[columns:]],
@@ -176,6 +185,12 @@ def _references(config, model, typical_images, background):
         'The run has a class-conditional model, which has to be told the '
         'class of each image, and files have none: score with a run that is '
         'not.')
+  condition = condition_lib.parse(config.data.condition)
+  if condition is not None and condition.is_own:
+    raise ValueError(
+        f'The run has a model that is told maps ({config.data.condition!r}), '
+        'and files have none: score with a run that is told nothing, or '
+        "'downsample', 'grey' or 'mask'.")
   if typical_images:
     references['typicality'] = evaluation.typicality(
         config, model, typical_images)
@@ -184,7 +199,15 @@ def _references(config, model, typical_images, background):
   return references
 
 
-def _score(model, group, images, references, batch_size, table):
+def _told(condition, images):
+  """What a model is told of images, by name."""
+  if condition is None:
+    return {}
+  middle = tf.fill([len(images)], .5)
+  return {'feature_map': condition.maps(tf.constant(images), middle, middle)}
+
+
+def _score(model, condition, group, images, references, batch_size, table):
   """Scores the images of a folder, and writes them down as they come."""
   results = {'paths': [], **{method: [] for method in references}}
   with tqdm.tqdm(total=len(images.paths), desc=f'Scoring {group}',
@@ -192,7 +215,8 @@ def _score(model, group, images, references, batch_size, table):
     done = 0
     for paths, pixels in images.batches(batch_size):
       if paths:
-        scores = scores_lib.score_each(model, pixels, references)
+        scores = scores_lib.score_each(
+            model, pixels, references, **_told(condition, pixels))
         # What has no density is the most unusual.
         scores = {method: np.nan_to_num(np.asarray(score, np.float64),
                                         nan=np.inf, posinf=np.inf)

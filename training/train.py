@@ -20,13 +20,16 @@ import os
 
 from absl import flags
 import keras
+import numpy as np
 import tensorflow as tf
 
 from training import callbacks
 from training import checkpoints
 from training import command
 from training import data
+from training import evaluation
 from training import models
+from training import pictures
 from training import runs
 
 _STRATEGIES = {
@@ -71,15 +74,19 @@ def train(config, workdir, download=False):
   if config.deterministic:
     tf.config.experimental.enable_op_determinism()
 
-  images = data.open(config.data, download)
+  images = data.open(config.data, download, config.model.num_bits)
   images.train_batches(config.batch_size, config.seed)  # fails, if it does
-  recipe = runs.as_recipe(config, images.image_shape, images.num_classes)
+  pictures.visible(np.zeros([1, 1, images.image_shape[-1]], np.uint8),
+                   config.picture_channels)  # fails, if it does
+  shapes = (images.image_shape, images.num_classes,
+            images.feature_map_channels)
+  recipe = runs.as_recipe(config, *shapes)
   chief = strategy.cluster_resolver is None or (
       strategy.cluster_resolver.task_id in (None, 0))
   if chief:
     runs.check_folder(workdir, recipe)
   with strategy.scope():
-    model = models.build(config, images.image_shape, images.num_classes)
+    model = models.build(config, *shapes)
     models.compile_model(model, config)
     saved = checkpoints.Checkpoints(
         os.path.join(workdir, runs.CHECKPOINTS), model,
@@ -109,7 +116,8 @@ def train(config, workdir, download=False):
       ]
     for stop in _stops(step, config):
       model.fit(
-          images.train_batches(config.batch_size, config.seed, step),
+          evaluation.unpacked(model, images.train_batches(
+              config.batch_size, config.seed, step)),
           steps_per_epoch=stop - step, callbacks=listeners, verbose=0)
       step = stop
   if chief and saving.error is not None:
@@ -144,12 +152,9 @@ def _tell_of_warmup(config):
 def _initialise(model, images, config):
   """Data-dependent initialisation; workers draw the same images."""
   count = min(config.initial_images, images.num_train)
-  examples = images.train_examples(count, config.seed)
-  pixels, labels = examples if isinstance(examples, tuple) else (
-      examples, None)
-  if 'label' not in model.condition_names:
-    labels = None
-  model.adapt(pixels, labels, max_images=count)
+  pixels, conditions = evaluation.unpack(
+      model, images.train_examples(count, config.seed))
+  model.adapt(pixels, max_images=count, **conditions)
 
 
 def _check(config):

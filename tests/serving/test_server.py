@@ -105,11 +105,11 @@ def start(folder):
 
 
 class Service:
-  """A class-conditional Glow, exported and served."""
+  """A Glow with a condition of each kind, exported and served."""
 
   def __init__(self, folder):
     self.folder = folder
-    self.model = served.make_model('glow_classes')
+    self.model = served.make_model('glow_conditions')
     served.export(self.model, folder)
     self.requests = served.make_requests(self.model, ROWS)
     self.client = start(folder)
@@ -171,10 +171,18 @@ def bad_requests(requests):
   def replaced(signature, **values):
     return signature, {**requests[signature][0], **values}
 
-  missing = {k: v for k, v in requests['sample'][0].items() if k != 'seed'}
+  missing, untold = (
+      {k: v for k, v in requests['sample'][0].items() if k != name}
+      for name in ('seed', 'feature_map'))
   return [
       (with_row('log_prob', label=3), '`label` must be in 0 .. 2'),
       (with_row('encode', label=-1), '`label` must be in 0 .. 2'),
+      (with_row('log_prob', feature_map=np.nan),
+       '`feature_map` must be finite'),
+      (with_row('sample', context=np.inf), '`context` must be finite'),
+      (replaced('encode', feature_map=np.zeros([ROWS, 8, 8, 1], np.float32)),
+       '8, 8, 1'),
+      (replaced('decode', context=np.zeros([ROWS, 3], np.float32)), '3'),
       (with_row('decode', latents=np.nan), '`latents` must be finite'),
       (with_row('sample', temperature=-1.), '`temperature` must be finite'),
       (with_row('sample', temperature=np.inf), '`temperature` must be finite'),
@@ -190,6 +198,7 @@ def bad_requests(requests):
        '8, 8, 2'),
       (replaced('decode', latents=np.zeros([ROWS, 33], np.float32)), '33'),
       (('sample', missing), 'seed'),
+      (('sample', untold), 'feature_map'),
       (('upscale', requests['encode'][0]), '"upscale" not found'),
   ]
 
@@ -208,10 +217,9 @@ def test_bad_requests_are_refused_in_both_ways(service):
 
 def test_bad_requests_of_one_way_are_refused(service):
   client = service.client
-  images = service.requests['encode'][0]['images']
-  label = service.requests['encode'][0]['label']
+  inputs = service.requests['encode'][0]
   assert client.ask_grpc(
-      'encode', {'images': images.astype(np.float32), 'label': label}
+      'encode', {**inputs, 'images': inputs['images'].astype(np.float32)}
   ).startswith('INVALID_ARGUMENT: Expects images to be uint8')
   assert client.ask_grpc('encode', {}, name='cats').startswith('NOT_FOUND: ')
   predict = '/v1/models/faces:predict'

@@ -15,8 +15,8 @@ import tfp_glow as tg
 
 SIGNATURES = served.SIGNATURES
 # Every model, and every signature; the other pairs are slow.
-QUICK = {name: SIGNATURES if name == 'glow_classes' else ('log_prob', 'decode')
-         for name in served.NAMES}
+QUICK = {name: ('log_prob', 'decode') for name in served.NAMES} | {
+    'glow_conditions': SIGNATURES}
 PAIRS = [
     pytest.param(name, signature, marks=(
         [] if signature in QUICK[name] else [pytest.mark.slow]))
@@ -231,7 +231,7 @@ def changed(inputs, **values):
 ])
 def test_bad_values_are_refused_with_a_message(
     exports, signature, values, message):
-  exported = exports['glow_classes']
+  exported = exports['glow_conditions']
   inputs, want = exported.requests[signature]
   strong = {'größer': served.DIRECTIONS['größer'] * 100.}
   if values.get('strength') == 3e38:
@@ -264,7 +264,7 @@ def test_rows_that_break_down_are_told(exports, name):
 
 
 def test_every_signature_tells_of_rows_that_break_down(exports):
-  exported = exports['glow_classes']
+  exported = exports['glow_conditions']
   for signature, values in {
       'sample_levels': {'temperatures': [1e38, 0.]},
       'resample_levels': {'temperature': 1e38, 'levels': [True, True]},
@@ -372,7 +372,7 @@ def ask_in_c(program, exported, signature, inputs, outputs, shapes=()):
         pytest.param(signature, marks=pytest.mark.slow) for signature in (
             'decode', 'sample_levels', 'interpolate_spherical', 'examples'))])
 def test_a_c_program_gets_the_same_numbers(exports, c_program, signature):
-  for name in ('glow', 'glow_classes'):
+  for name in ('glow', 'glow_conditions'):
     inputs, want = exports[name].requests[signature]
     result, got = ask_in_c(
         c_program, exports[name], signature, inputs,

@@ -84,7 +84,7 @@ def test_the_bound_is_of_the_mean_density():
 
   model = types.SimpleNamespace(
       pixels=model_lib.Pixels((2, 2, 1)), compute_dtype='float32',
-      pack=lambda images: {'images': images},
+      pack=lambda images: {'images': images}, condition_names=frozenset(),
       latents_and_log_prob=latents_and_log_prob)
   batches = [tf.zeros([3, 2, 2, 1], tf.uint8)]
   np.testing.assert_allclose(

@@ -67,7 +67,6 @@ def test_labels_are_written_above_their_columns(tmp_path):
 
 @pytest.mark.parametrize('rows', [
     np.zeros([2, 3, 4, 4], np.uint8),
-    np.zeros([2, 3, 4, 4, 2], np.uint8),
     np.zeros([2, 3, 4, 4, 1], np.float32),
 ])
 def test_other_forms_of_rows_are_refused(tmp_path, rows):

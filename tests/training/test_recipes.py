@@ -34,7 +34,8 @@ def recipe(name):
 def test_digits_faces_folders_and_all_presets_have_recipes():
   assert FILES == [
       'digits', 'digits_conditional', 'digits_nice', 'digits_real_nvp',
-      'faces', 'faces_pretrained', 'glow_mnist', 'image_folder',
+      'faces', 'faces_downsample', 'faces_grey', 'faces_mask',
+      'faces_pretrained', 'glow_mnist', 'image_folder',
       'image_folder_real_nvp', 'preset', 'real_nvp_mnist']
 
 

@@ -116,8 +116,9 @@ def test_the_most_and_the_least_unusual_are_drawn(
       lambda path, rows, labels: drawn.update(rows=rows, labels=labels))
   values = np.arange(12.)
   values[7], values[3] = 90., -90.
-  score.ranked(model, [(images, path) for path in images.paths], values, 2,
-               tmp_path / 'ranked.png')
+  score.ranked(
+      model, None, [(images, path) for path in images.paths], values, 2,
+      tmp_path / 'ranked.png')
   most, where, least, _ = drawn['rows']
   for shown, row in ((most[0], 7), (most[1], 11), (least[0], 3), (least[1], 0)):
     np.testing.assert_array_equal(

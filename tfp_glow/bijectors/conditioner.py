@@ -15,6 +15,9 @@ from tfp_glow.networks import prepared_network
 # A layer's policy is one for all threads.
 _POLICY_LOCK = threading.RLock()
 _NOT_TRAINING = context_lib.Context()
+# What a network takes beside the kept part, in this order, and of which rank.
+_EVENT_NDIMS = {'feature_map': 3, 'context': 1}
+CONDITION_NAMES = frozenset(_EVENT_NDIMS)
 
 
 class Conditioner(tf.Module):
@@ -206,6 +209,35 @@ class Conditioner(tf.Module):
     if self._is_layer and (
         len(self._keras_variables) != len(self.network.variables)):
       self._keras_variables = [v.value for v in self.network.variables]
+
+
+def with_ranks(context, dtype, name):
+  """The conditions that a network is called with, and the ranks of events.
+
+  Args:
+    context: `execution.Context`.
+    dtype: `tf.DType` of the layer.
+    name: Python `str`, the layer's name, for errors.
+
+  Returns:
+    conditions: List of pairs of a `Tensor` and a Python `int`, a feature map
+      first.
+
+  Raises:
+    ValueError: If one has too low a rank.
+  """
+  given = []
+  for condition, event_ndims in _EVENT_NDIMS.items():
+    value = context.conditions.get(condition)
+    if value is None:
+      continue
+    value = tf.convert_to_tensor(value, dtype_hint=dtype)
+    if value.shape.rank < event_ndims:
+      raise ValueError(
+          f'`{condition}` of {name} has shape {value.shape}, but events of '
+          f'rank {event_ndims} after any batch dimensions are needed.')
+    given.append((value, event_ndims))
+  return given
 
 
 def _takes(network, name):

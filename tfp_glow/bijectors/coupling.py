@@ -59,7 +59,7 @@ class Coupling(flow_bijector.FlowBijector):
 
   @property
   def condition_names(self):
-    return frozenset(['feature_map', 'context'])
+    return conditioner_lib.CONDITION_NAMES
 
   @property
   def is_built(self):
@@ -132,28 +132,16 @@ class Coupling(flow_bijector.FlowBijector):
     context = self._context({'training': training, **conditions})
     kept, _ = self._mask.split(y)
     self._conditioner.initialize(
-        kept, self._event_ndims, self._with_ranks(context))
+        kept, self._event_ndims,
+        conditioner_lib.with_ranks(context, self.dtype, self.name))
     return flow_bijector.evaluate(self, y, True, context)[0]
-
-  def _with_ranks(self, context):
-    """Returns the conditions that were given, a feature map first."""
-    given = []
-    for name, event_ndims in (('feature_map', 3), ('context', 1)):
-      value = context.conditions.get(name)
-      if value is None:
-        continue
-      value = tf.convert_to_tensor(value, dtype_hint=self.dtype)
-      if value.shape.rank < event_ndims:
-        raise ValueError(
-            f'`{name}` of {self.name} has shape {value.shape}, but events of '
-            f'rank {event_ndims} after any batch dimensions are needed.')
-      given.append((value, event_ndims))
-    return given
 
   def _evaluate(self, kept, changed, prepared, context):
     """Returns the parameters that the network makes of the kept part."""
     parameters = self._conditioner(
-        kept, self._event_ndims, self._with_ranks(context), context, prepared)
+        kept, self._event_ndims,
+        conditioner_lib.with_ranks(context, self.dtype, self.name),
+        context, prepared)
     needed = changed.shape[-self._event_ndims:-1].concatenate(
         self._num_parameters * changed.shape[-1])
     given = parameters.shape[-self._event_ndims:]

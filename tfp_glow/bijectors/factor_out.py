@@ -31,6 +31,10 @@ class FactorOut(flow_bijector.FlowBijector):
   and `leave` is z. `tfb.Blockwise` cannot have one part depend on
   the other.
 
+  Conditions are passed on to `rest`, and the network gets them as a coupling's
+  does: `feature_map=` `[..., H, W, K]`, of the size of what stays, and
+  `context=` `[..., K]`.
+
   #### Examples
 
   >>> top = tfp.bijectors.Reshape(event_shape_out=(4, 4, 2))
@@ -53,10 +57,10 @@ class FactorOut(flow_bijector.FlowBijector):
     Args:
       rest: `tfb.Bijector` from flat latents `[D']` to what stays,
         `[H, W, C / 2]`.
-      conditioner: Callable from what stays, `[N, H, W, C / 2]`, to means and
-        log-scales of what leaves, `[N, H, W, C]`, one half each: a Keras 3
-        layer or model, a `tf.Module`, or a function. Default value: `None`,
-        a standard normal prior.
+      conditioner: Callable from what stays, `[N, H, W, C / 2]`, and the
+        conditions, if any, to means and log-scales of what leaves,
+        `[N, H, W, C]`, one half each: a Keras 3 layer or model, a `tf.Module`,
+        or a function. Default value: `None`, a standard normal prior.
       dtype: `tf.float32` or `tf.float64`. Default value: `tf.float32`.
       validate_args: Python `bool`, whether to check values inside graphs too.
         Default value: `False`.
@@ -92,7 +96,10 @@ class FactorOut(flow_bijector.FlowBijector):
 
   @property
   def condition_names(self):
-    return self._rest.condition_names
+    names = self._rest.condition_names
+    if self._conditioner is None:
+      return names
+    return names | conditioner_lib.CONDITION_NAMES
 
   @property
   def weights(self):
@@ -129,10 +136,13 @@ class FactorOut(flow_bijector.FlowBijector):
 
   def _initialize(self, y, training=False, **conditions):
     stay, leave = self._split(y)
-    rest = self._rest.initialize(stay, training=training, **conditions)
-    if self._conditioner is not None:
-      self._conditioner.initialize(stay, 3)
+    rest = self._rest.initialize(stay, training=training, **{
+        name: value for name, value in conditions.items()
+        if name in self._rest.condition_names})
     context = self._context({'training': training, **conditions})
+    if self._conditioner is not None:
+      self._conditioner.initialize(stay, 3, conditioner_lib.with_ranks(
+          context, self.dtype, self.name))
     eps, _ = gaussian.standardise(leave, *self._prior(stay, (), context))
     return tf.concat([_flat(eps), rest], axis=-1)
 
@@ -148,7 +158,8 @@ class FactorOut(flow_bijector.FlowBijector):
     if self._conditioner is None:
       return tf.zeros_like(stay), tf.zeros_like(stay)
     parameters = self._conditioner(
-        stay, 3, context=context, prepared=prepared)
+        stay, 3, conditioner_lib.with_ranks(context, self.dtype, self.name),
+        context, prepared)
     needed = stay.shape[-3:-1].concatenate(2 * stay.shape[-1])
     if not parameters.shape[-3:].is_compatible_with(needed):
       raise ValueError(

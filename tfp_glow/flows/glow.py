@@ -95,10 +95,11 @@ class Glow(multiscale_flow.MultiscaleFlow):
         from the top latent; see `class_logits`. Default value: `False`.
       feature_map_channels: Python `int` or `None`. If given, every call takes
         `feature_map=`, `[..., H, W, feature_map_channels]`, which every
-        coupling sees, squeezed as the image is. Default value: `None`.
+        coupling and split prior sees, squeezed as the image is. Default value:
+        `None`.
       context_size: Python `int` or `None`. If given, every call takes
-        `context=`, `[..., context_size]`, which every coupling sees.
-        Default value: `None`.
+        `context=`, `[..., context_size]`, which every coupling and split
+        prior sees. Default value: `None`.
       scale: Python `str`, of affine couplings: `'sigmoid'`, the paper's, or
         `'bounded'`, with which samples do not break down; see
         `AffineCoupling`. The split priors' scale is bounded with it.
@@ -161,7 +162,7 @@ class Glow(multiscale_flow.MultiscaleFlow):
     for level in range(levels - 2, -1, -1):
       layers = [*by_level.pop(), factor_out.FactorOut(
           chain.Chain(layers, memory, name=f'level_{level + 1}'),
-          _split_prior(shapes[level], level, config['dtype']),
+          _split_prior(shapes[level], level, config),
           dtype=dtype,
           max_log_scale=_MAX_LOG_SCALE if scale == 'bounded' else None)]
     super().__init__(layers, latent_shapes, config, validate_args, name)
@@ -267,13 +268,14 @@ def _step_of_flow(shape, level, config, seeds):
       coupling)
 
 
-def _split_prior(shape, level, dtype):
+def _split_prior(shape, level, config):
   """Returns the network of the Gaussian of what leaves, given what stays."""
   height, width, channels = shape
   network = networks.ZeroConv2D(
       channels, interleaved=True, name=f'level_{level}_split_prior',
-      dtype=multiscale_flow.network_policy(tf.as_dtype(dtype)))
-  network.build((None, height, width, channels // 2))
+      dtype=multiscale_flow.network_policy(tf.as_dtype(config['dtype'])))
+  network.build((None, height, width, channels // 2),
+                *multiscale_flow.condition_shapes(config, shape, level + 1))
   return network
 
 

@@ -97,6 +97,7 @@ class ZeroConv2D(prepared_network.PreparedNetwork):
   ```
 
   Kernel 3x3, with the channel that marks the edge (see `ActNormConv2D`).
+  Conditions are appended to the input's channels, as in `GlowNetwork`.
 
   #### References
 
@@ -118,9 +119,10 @@ class ZeroConv2D(prepared_network.PreparedNetwork):
     self.filters = filters
     self.interleaved = interleaved
 
-  def build(self, input_shape):
+  def build(self, input_shape, condition_shape=None, condition_2_shape=None):
+    channels = _channels(input_shape, condition_shape, condition_2_shape)
     self.kernel = self.add_weight(
-        shape=_kernel_shape(3, input_shape[-1], self.filters), name='kernel',
+        shape=_kernel_shape(3, channels, self.filters), name='kernel',
         autocast=False, initializer='zeros')
     self.bias = self.add_weight(
         shape=[self.filters], name='bias', autocast=False,
@@ -141,7 +143,8 @@ class ZeroConv2D(prepared_network.PreparedNetwork):
     return convolution.with_edge_channel(kernel, bias, event_shape)
 
   def apply(self, prepared, kept, *conditions, context, dtype):
-    return convolution.convolve(kept, prepared, dtype)
+    return convolution.convolve(
+        convolution.append_channels(kept, *conditions), prepared, dtype)
 
   def get_config(self):
     return {**super().get_config(), 'filters': self.filters,
@@ -265,8 +268,7 @@ class GlowNetwork(prepared_network.PreparedNetwork):
         filters, interleaved, dtype=self.dtype_policy, name='conv_last')
 
   def build(self, kept_shape, condition_shape=None, condition_2_shape=None):
-    channels = sum(shape[-1] for shape in (
-        kept_shape, condition_shape, condition_2_shape) if shape)
+    channels = _channels(kept_shape, condition_shape, condition_2_shape)
     spatial = tuple(kept_shape[:-1])
     self.conv_1.build((*spatial, channels))
     self.conv_2.build((*spatial, self.width))
@@ -312,6 +314,11 @@ class GlowNetwork(prepared_network.PreparedNetwork):
     return {**super().get_config(), 'filters': self.filters,
             'width': self.width, 'interleaved': self.interleaved,
             'seed': self.seed}
+
+
+def _channels(*shapes):
+  """Returns how many channels an input and its conditions have together."""
+  return sum(shape[-1] for shape in shapes if shape)
 
 
 def _kernel_shape(size, in_channels, out_channels):

@@ -36,8 +36,8 @@ def export_saved_model(model, directory, directions=None, examples=None,
   manipulate                  images, attribute int32 [N], strength [N]
                               -> images     (where `directions` are given)
   manipulate_all              images, strengths [N, A] -> images    (likewise)
-  examples                    index int32 [N] -> images, and label [N] of a
-                              class-conditional model
+  examples                    index int32 [N] -> images, and the conditions
+                              of a conditional model
                               (where `examples` are given)
   describe                    row int32 [N], any numbers -> attributes [N, A],
                               image_shape [N, 3], num_bits [N],
@@ -46,14 +46,15 @@ def export_saved_model(model, directory, directions=None, examples=None,
                               tfp_glow_version [N], tensorflow_version [N]
   ```
 
-  Images are uint8 `[N, H, W, C]`. Beside images that are computed there is
-  `finite` bool `[N]`: false where the flow gave a value that is not finite.
-  Such a row is a checker of magenta (or white) and black, which no one takes
-  for a picture; a lower temperature helps. `sample` draws from the model's base
-  distribution. A class-conditional model's signatures, less `examples` and
-  `describe`, also take `label` int32 `[N]`. Everything is computed in the
-  precision of the weights. What is out of range, not finite or of another shape
-  is refused with `InvalidArgumentError`.
+  Images are uint8 or, of more than 8 bits, uint16 `[N, H, W, C]`. Beside images
+  that are computed there is `finite` bool `[N]`: false where the flow gave a
+  value that is not finite. Such a row is a checker of magenta (or white) and
+  black, which no one takes for a picture; a lower temperature helps. `sample`
+  draws from the model's base distribution. A conditional model's signatures,
+  less `examples` and `describe`, also take its conditions: `label` int32 `[N]`,
+  `feature_map` `[N, H, W, K]` and `context` `[N, K]`. Everything is computed in
+  the precision of the weights. What is out of range, not finite or of another
+  shape is refused with `InvalidArgumentError`.
 
   The version appears whole or not at all. Beside the SavedModel there are
   `assets/attributes.txt`, the names of the directions, one a line, and in
@@ -61,13 +62,15 @@ def export_saved_model(model, directory, directions=None, examples=None,
   `tensorflow-serving-api` is installed, `tf_serving_warmup_requests`.
 
   Args:
-    model: `FlowModel` without conditions other than classes.
+    model: `FlowModel` without conditions other than classes, feature maps and
+      contexts, of a flow that was built for them.
     directory: Path of the folder of all versions.
     directions: `dict` from attribute names to directions `[D]`, numbered in
       their order. Default value: `None`.
-    examples: uint8 images `[E, H, W, C]` to go with the model, held-out ones,
+    examples: Images `[E, H, W, C]` to go with the model, held-out ones,
       say; of a class-conditional model `(images, labels)`, labels integers
-      `[E]`. Anyone who has the export can read them. Default value: `None`.
+      `[E]`, and of other conditional ones `(images, {condition: values})`.
+      Anyone who has the export can read them. Default value: `None`.
     typicality: `Typicality` of the model's training images, by which `score`
       says how far the bits/dim of others are from theirs. Default value:
       `None`.
@@ -95,7 +98,7 @@ def write_saved_model(model, path):
   """Writes a SavedModel into a folder of its own, without version numbers.
 
   Args:
-    model: `FlowModel` without conditions other than classes.
+    model: `FlowModel`; see `export_saved_model`.
     path: The folder; a SavedModel that is there is replaced.
 
   Returns:
@@ -124,11 +127,14 @@ def write_saved_model(model, path):
 
 def _writer(model, directions, examples, typicality, name):
   """A function that writes a SavedModel and its extras into a folder."""
-  surplus = sorted(model.condition_names - {'label'})
+  shapes = getattr(model.flow, 'condition_shapes', {})
+  surplus = sorted(model.condition_names - {'label', *shapes})
   if surplus:
     raise ValueError(
         f'`model` is conditioned by `{surplus[0]}`, which no signature '
-        'carries: only classes can be served.')
+        'carries: classes can be served, and `feature_map` and `context` of a '
+        'flow that says their shapes, `Glow(..., feature_map_channels=3)`, '
+        'say.')
   _check_directions(model, directions)
   signatures = signatures_lib.Signatures(
       model, directions, _checked_examples(model, examples), typicality)
@@ -173,14 +179,22 @@ def _checked_examples(model, examples):
   """`dict` of arrays, by the names of their outputs."""
   if examples is None:
     return {}
-  images, labels = examples if isinstance(examples, tuple) else (
-      examples, None)
+  images, known = examples if isinstance(examples, tuple) else (examples, None)
+  if isinstance(known, dict):
+    return _checked_examples_with_conditions(model, images, known)
+  others = sorted(model.condition_names - {'label'})
+  if others:
+    raise ValueError(
+        '`examples` must be `(images, {condition: values})`, since `model` is '
+        f'conditioned by `{others[0]}`.')
+  labels = known
   images = np.asarray(images)
-  if (images.dtype != np.uint8 or images.shape[1:] != model.image_shape
+  dtype = np.dtype(model.pixels.image_dtype.as_numpy_dtype)
+  if (images.dtype != dtype or images.shape[1:] != model.image_shape
       or not len(images)):
     raise ValueError(
         f'`examples` has images of {images.dtype} {list(images.shape)}, but '
-        f'uint8 [E, {", ".join(map(str, model.image_shape))}] is needed, at '
+        f'{dtype} [E, {", ".join(map(str, model.image_shape))}] is needed, at '
         'least one.')
   if 'label' not in model.condition_names:
     if labels is not None:
@@ -197,6 +211,15 @@ def _checked_examples(model, examples):
         f'0 .. {model.flow.num_classes - 1} are needed as labels, got '
         f'{labels.dtype} {list(labels.shape)}.')
   return {'images': images, 'label': labels.astype(np.int32)}
+
+
+def _checked_examples_with_conditions(model, images, conditions):
+  try:
+    return {name: value.numpy() for name, value in model.checked(
+        (images, conditions)).items()}
+  except (TypeError, ValueError) as error:
+    error.add_note('This is of `examples`.')
+    raise
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from tfp_glow import latent
 from tfp_glow import version
 from tfp_glow.model import base as base_lib
 
-# The inputs of each signature; class-conditional models take `label` too.
+# The inputs of each signature; conditional models take their conditions too.
 INPUTS = {
     'log_prob': ['images'],
     'score': ['images'],
@@ -27,8 +27,9 @@ INPUTS = {
     'examples': ['index'],
     'describe': ['row'],
 }
-# What takes no `label`, and what is there only with directions or examples.
-_WITHOUT_LABEL = ('examples', 'describe')
+CONDITIONS = ('label', 'feature_map', 'context')
+# What takes none, and what is there only with directions or examples.
+_WITHOUT_CONDITIONS = ('examples', 'describe')
 _OF_DIRECTIONS = ('manipulate', 'manipulate_all')
 
 
@@ -58,10 +59,10 @@ class Signatures:
     """Makes the functions; `concrete_functions` traces them.
 
     Args:
-      model: `FlowModel`, without conditions other than classes.
+      model: `FlowModel`, without conditions other than `CONDITIONS`.
       directions: `dict` from attribute names to directions `[D]`.
-      examples: `dict` of `images` uint8 `[E, H, W, C]` and, of a
-        class-conditional model, `label` int32 `[E]`. Default value: `None`.
+      examples: `dict` of `images` uint8 `[E, H, W, C]` and the model's
+        conditions, `[E, ...]`. Default value: `None`.
       typicality: `scores.Typicality` of the training images. Default value:
         `None`.
     """
@@ -82,18 +83,19 @@ class Signatures:
       self._directions = tf.Variable(
           tf.stack([tf.cast(d, dtype) for d in directions.values()]),
           trainable=False, name='directions')
+    self._conditions = [
+        name for name in CONDITIONS if name in model.condition_names]
     self._num_classes = None
-    if 'label' in model.condition_names:
+    if 'label' in self._conditions:
       self._num_classes = model.num_classes
     self._inputs = self._all_inputs(dtype)
-    labels = [] if self._num_classes is None else [tf.TensorSpec(
-        [None], tf.int32)]
+    conditions = [self._inputs[name].spec(name) for name in self._conditions]
     self._inverse = tf.function(
         self._traced_inverse, autograph=False, input_signature=[
-            tf.TensorSpec([None, *model.image_shape], dtype), *labels])
+            tf.TensorSpec([None, *model.image_shape], dtype), *conditions])
     self._forward = tf.function(
         self._traced_forward, autograph=False, input_signature=[
-            tf.TensorSpec([None, model.num_dims], dtype), *labels])
+            tf.TensorSpec([None, model.num_dims], dtype), *conditions])
 
   @property
   def names(self):
@@ -107,8 +109,8 @@ class Signatures:
   def input_specs(self, name):
     """`dict` of the `tf.TensorSpec` of a signature's inputs."""
     inputs = list(INPUTS[name])
-    if self._num_classes is not None and name not in _WITHOUT_LABEL:
-      inputs.append('label')
+    if name not in _WITHOUT_CONDITIONS:
+      inputs += self._conditions
     return {i: self._inputs[i].spec(i) for i in inputs}
 
   def concrete_functions(self):
@@ -122,68 +124,71 @@ class Signatures:
     functions = {name: self._function(name) for name in self.names}
     return {'serving_default': functions['log_prob'], **functions}
 
-  def log_prob(self, images, **label):
+  def log_prob(self, images, **conditions):
     """Densities with noise that is always the same, so that they repeat."""
     pixels = self._model.pixels
     dequantised = pixels.dequantise(images, pixels.fixed_noise())
-    _, log_prob = self._inverse(dequantised, *label.values())
+    _, log_prob = self._inverse(dequantised, *self._in_order(conditions))
     return {'log_prob': log_prob, 'bits_per_dim': pixels.bits_per_dim(log_prob)}
 
-  def score(self, images, **label):
+  def score(self, images, **conditions):
     """How unusual images are."""
-    bits_per_dim = self.log_prob(images, **label)['bits_per_dim']
+    bits_per_dim = self.log_prob(images, **conditions)['bits_per_dim']
     return {'bits_per_dim': bits_per_dim,
             'typicality': self._typicality.distance(bits_per_dim)}
 
-  def encode(self, images, **label):
+  def encode(self, images, **conditions):
     """Latents of images, each pixel in the middle of its bin."""
     middle = self._model.pixels.middle(images)
-    return {'latents': self._inverse(middle, *label.values())[0]}
+    return {'latents': self._inverse(middle, *self._in_order(conditions))[0]}
 
-  def decode(self, latents, **label):
+  def decode(self, latents, **conditions):
     """Images of latents."""
-    dequantised = self._forward(latents, *label.values())
+    dequantised = self._forward(latents, *self._in_order(conditions))
     return {
         'images': self._model.pixels.quantise(dequantised),
         'finite': tf.reduce_all(
             tf.math.is_finite(dequantised), axis=[1, 2, 3])}
 
-  def sample(self, seed, temperature, **label):
+  def sample(self, seed, temperature, **conditions):
     """New images, each row from its own seed, whatever it is batched with."""
-    return self._decode_finite(self._drawn(seed, temperature[:, None]), label)
+    return self._decode_finite(
+        self._drawn(seed, temperature[:, None]), conditions)
 
-  def sample_levels(self, seed, temperatures, **label):
+  def sample_levels(self, seed, temperatures, **conditions):
     """New images with a temperature for each level."""
     return self._decode_finite(
-        self._drawn(seed, self._for_each_value(temperatures)), label)
+        self._drawn(seed, self._for_each_value(temperatures)), conditions)
 
-  def resample_levels(self, images, levels, seed, temperature, **label):
+  def resample_levels(self, images, levels, seed, temperature, **conditions):
     """Images with the latents of some levels drawn anew."""
-    latents = self.encode(images, **label)['latents']
+    latents = self.encode(images, **conditions)['latents']
     return self._decode_finite(tf.where(
         self._for_each_value(levels),
-        self._drawn(seed, temperature[:, None]), latents), label)
+        self._drawn(seed, temperature[:, None]), latents), conditions)
 
-  def interpolate(self, images_a, images_b, weight, **label):
+  def interpolate(self, images_a, images_b, weight, **conditions):
     """Images on the straight lines between latents; at 0 they are the first."""
-    return self._between(latent.linear, images_a, images_b, weight, label)
+    return self._between(
+        latent.linear, images_a, images_b, weight, conditions)
 
-  def interpolate_spherical(self, images_a, images_b, weight, **label):
+  def interpolate_spherical(self, images_a, images_b, weight, **conditions):
     """Images on the arcs between latents; at 0 they are the first."""
-    return self._between(latent.spherical, images_a, images_b, weight, label)
+    return self._between(
+        latent.spherical, images_a, images_b, weight, conditions)
 
-  def manipulate(self, images, attribute, strength, **label):
+  def manipulate(self, images, attribute, strength, **conditions):
     """Images moved along directions, named by their numbers."""
-    latents = self.encode(images, **label)['latents']
+    latents = self.encode(images, **conditions)['latents']
     directions = tf.gather(self._directions, attribute)
     return self._decode_finite(
-        latents + strength[:, None] * directions, label)
+        latents + strength[:, None] * directions, conditions)
 
-  def manipulate_all(self, images, strengths, **label):
+  def manipulate_all(self, images, strengths, **conditions):
     """Images moved along all directions at once."""
-    latents = self.encode(images, **label)['latents']
+    latents = self.encode(images, **conditions)['latents']
     return self._decode_finite(
-        latents + tf.linalg.matmul(strengths, self._directions), label)
+        latents + tf.linalg.matmul(strengths, self._directions), conditions)
 
   def examples(self, index):
     """Images that came with the model, by their numbers."""
@@ -208,17 +213,21 @@ class Signatures:
     return {name: tf.tile(fact[None], [tf.size(row)] + [1] * fact.shape.rank)
             for name, fact in facts.items()}
 
-  def _traced_inverse(self, dequantised, *label):
+  def _traced_inverse(self, dequantised, *conditions):
     return self._model.latents_and_log_prob(
-        dequantised, self._context(label))
+        dequantised, self._context(conditions))
 
-  def _traced_forward(self, latents, *label):
-    return self._model.dequantised(latents, self._context(label))
+  def _traced_forward(self, latents, *conditions):
+    return self._model.dequantised(latents, self._context(conditions))
 
-  def _context(self, label):
+  def _context(self, conditions):
     return execution.Context(
         prepared=self._prepared,
-        conditions={'label': label[0]} if label else {})
+        conditions=dict(zip(self._conditions, conditions)))
+
+  def _in_order(self, conditions):
+    """The conditions as the traced functions take them."""
+    return [conditions[name] for name in self._conditions]
 
   @property
   def _num_examples(self):
@@ -240,17 +249,17 @@ class Signatures:
     return tf.repeat(
         by_level, [math.prod(shape) for shape in self._latent_shapes], axis=1)
 
-  def _between(self, between, images_a, images_b, weight, label):
-    a = self.encode(images_a, **label)['latents']
-    b = self.encode(images_b, **label)['latents']
-    return self._decode_finite(between(a, b, weight[:, None]), label)
+  def _between(self, between, images_a, images_b, weight, conditions):
+    a = self.encode(images_a, **conditions)['latents']
+    b = self.encode(images_b, **conditions)['latents']
+    return self._decode_finite(between(a, b, weight[:, None]), conditions)
 
-  def _decode_finite(self, latents, label):
+  def _decode_finite(self, latents, conditions):
     # Finite inputs can still be large enough to overflow.
     finite = self._inputs['latents']
     return self.decode(
         _checked('the latents', latents, finite.is_good, finite.needs),
-        **label)
+        **conditions)
 
   def _all_inputs(self, dtype):
     """Every input that a signature may take, by name."""
@@ -276,8 +285,11 @@ class Signatures:
         'index': _number_below(self._num_examples),
         'row': _Input((), tf.int32),
     }
-    if self._num_classes is not None:
-      inputs['label'] = _number_below(self._num_classes)
+    for name in self._conditions:
+      inputs[name] = (
+          _number_below(self._num_classes) if name == 'label' else
+          dataclasses.replace(number, shape=tuple(
+              self._model.flow.condition_shapes[name])))
     return inputs
 
   def _function(self, name):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 # Numbers that are drawn for each image, and what each is for.
 NUM_DRAWN = 8
-_TOP, _LEFT, _FLIP, _DOWN, _RIGHT = range(5)
+_TOP, _LEFT, _FLIP, _DOWN, _RIGHT, _HIDDEN_DOWN, _HIDDEN_RIGHT = range(7)
 
 
 def draw(key, position, count, size=NUM_DRAWN, stream=0):
@@ -39,6 +39,11 @@ def windows(uniform):
   return uniform[:, _TOP], uniform[:, _LEFT]
 
 
+def hidden(uniform):
+  """The numbers that place what is hidden: down and to the right."""
+  return uniform[:, _HIDDEN_DOWN], uniform[:, _HIDDEN_RIGHT]
+
+
 def check(config):
   """Checks the fields that augmentation reads.
 
@@ -68,18 +73,19 @@ def augment(images, uniform, config):
   to the largest, interpolated between two pixels, rounded down.
 
   Args:
-    images: uint8 `[B, H, W, C]`.
+    images: uint8 or uint16 `[B, H, W, C]`.
     uniform: float32 `[B, NUM_DRAWN]`.
     config: The fields of `get_config`.
 
   Returns:
-    images: uint8 `[B, H, W, C]`.
+    images: `[B, H, W, C]`, of the same type.
 
   #### References
 
   [1]: https://github.com/openai/glow, `data_loaders/get_mnist_cifar.py`, which
        uses Keras 2.2's `ImageDataGenerator`.
   """
+  dtype = images.dtype
   if config.flip:
     flipped = uniform[:, _FLIP] < .5
     images = tf.where(flipped[:, None, None, None], images[:, :, ::-1], images)
@@ -87,25 +93,25 @@ def augment(images, uniform, config):
       (1, 2), (_DOWN, _RIGHT), _pair(config.shift)):
     if largest:
       images = _shift(images, uniform[:, number], largest, axis)
-  if images.dtype == tf.uint8:
+  if images.dtype == dtype:
     return images
-  return tf.cast(tf.floor(images), tf.uint8)
+  return tf.cast(tf.floor(images), dtype)
 
 
 def mutate(images, key, position, share):
-  """Draws some values of images anew, each of 0 to 255 as likely as another.
+  """Draws some values of images anew, each of their type as likely as another.
 
   A model of such images learns what the images have in common, and less of
   what they are: the background of a likelihood ratio ([1]).
 
   Args:
-    images: uint8 `[B, H, W, C]`, of successive examples of a stream.
+    images: uint8 or uint16 `[B, H, W, C]`, of successive examples of a stream.
     key: uint64 `[]`.
     position: int64 `[]`, of the first example.
     share: Python `float`, the chance of each value to be drawn anew.
 
   Returns:
-    images: uint8 `[B, H, W, C]`.
+    images: `[B, H, W, C]`, of the same type.
 
   #### References
 
@@ -118,8 +124,8 @@ def mutate(images, key, position, share):
   chance, value = (
       tf.reshape(uniform[:, start:start + values], images.shape)
       for start in (0, values))
-  return tf.where(
-      chance < share, tf.cast(tf.floor(256. * value), tf.uint8), images)
+  drawn = tf.floor((images.dtype.max + 1.) * value)
+  return tf.where(chance < share, tf.cast(drawn, images.dtype), images)
 
 
 def _shift(images, uniform, largest, axis):

@@ -22,7 +22,8 @@ def get_config():
       eval_split: What is evaluated on. By default `'test'`, or else
         `'validation'`, or the last 10 % of the only split.
       bits: How many bits values fill, where they have room for more: `12` of
-        files of 16 bits. They are brought to the top. `None` takes all.
+        files of 16 bits. They are brought to the top, of 8 bits, or of 16
+        where more than 8 are modelled. `None` takes all.
       channels: `1` makes images grey, `3` makes grey ones RGB; `None` leaves
         them as they are.
       crop: What is cut out before resizing: a size, from the centre; or
@@ -43,6 +44,13 @@ def get_config():
         repeats the edge.
       mutate: Which share of the values of training images is drawn anew at
         random, for the background model of `training.score`: 0.1, say.
+      condition: What the model is told of each image, as a map:
+        `'downsample:4'`, the image at a quarter of its size; `'grey'`, its
+        grey values; `'mask:16'`, the image with a hidden square of 16x16, whose
+        place is drawn at random; or maps of one's own, `'image_folder:PATH'`,
+        images of the same names and sizes as those of an `image_folder`, or
+        `'feature_map'`, the arrays `train_feature_map` and so on of an `npz`.
+        `None` tells it nothing.
       data_dir: Where TFDS's data sets are; its own default where `None`.
       cache_dir: Where prepared images are kept; `None` is `tfp_glow` in
         `$XDG_CACHE_HOME`, which is `~/.cache` where not set.
@@ -61,6 +69,7 @@ def get_config():
       'flip': False,
       'shift': config_dict.placeholder(object),
       'mutate': 0.,
+      'condition': config_dict.placeholder(str),
       'data_dir': config_dict.placeholder(str),
       'cache_dir': config_dict.placeholder(str),
   })

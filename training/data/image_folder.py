@@ -14,9 +14,12 @@ import tensorflow as tf
 from training.data import layout
 from training.data import reading as reading_lib
 from training.data import source
+from training.data import tiff
 
 # How many files one call of Python reads: calls wait for each other.
 _CHUNK = 16
+_NUM_LISTED = 5
+_COLOURS = 3
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
 
 
@@ -32,7 +35,7 @@ class ImageFolder(source.Source):
   then have no labels. Deeper folders make no difference. Links are followed.
   """
 
-  def __init__(self, path):
+  def __init__(self, path, maps=None):
     super().__init__(f'image_folder:{path}')
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
@@ -63,6 +66,9 @@ class ImageFolder(source.Source):
     self.class_names = self._class_names(names)
     self._splits = self._with_held_out({'train': names} if splits is None else
                                        splits)
+    self._num_channels = tiff.num_bands(root.joinpath(*names[0])) or _COLOURS
+    self._maps = maps and Maps(maps, names)
+    self.map_channels = _COLOURS if maps else 0
 
   @property
   def splits(self):
@@ -73,6 +79,11 @@ class ImageFolder(source.Source):
     for parts in self._names(rows):
       stat = self._root.joinpath(*parts).stat()
       digest.update(repr((parts, stat.st_size, stat.st_mtime_ns)).encode())
+      if self._maps:
+        stat = self._maps.path(parts).stat()
+        digest.update(repr((stat.st_size, stat.st_mtime_ns)).encode())
+    if self._num_channels != _COLOURS:
+      digest.update(repr(self._num_channels).encode())
     return [str(self._root.resolve()), self.class_names, digest.hexdigest()]
 
   def examples(self, rows, reading):
@@ -89,7 +100,7 @@ class ImageFolder(source.Source):
 
     def load(paths, labels):
       pixels, shapes = tf.numpy_function(
-          decode, [paths], (tf.uint8, tf.int64), stateful=False)
+          decode, [paths], (reading.dtype, tf.int64), stateful=False)
       shapes = tf.ensure_shape(shapes, [None, 3])
       images = tf.RaggedTensor.from_row_lengths(
           tf.ensure_shape(pixels, [None]), tf.reduce_prod(shapes, axis=1))
@@ -97,7 +108,8 @@ class ImageFolder(source.Source):
 
     def image_and_label(pixels, shape, label):
       image = tf.reshape(pixels, shape)
-      return tf.ensure_shape(image, [None, None, 3]), label
+      channels = self._num_channels + self.map_channels
+      return tf.ensure_shape(image, [None, None, channels]), label
 
     paths = [os.fsencode(os.path.join(*parts)) for parts in names]
     examples = tf.data.Dataset.from_tensor_slices((paths, labels))
@@ -107,10 +119,19 @@ class ImageFolder(source.Source):
 
   def _decode(self, path, reading):
     try:
-      return read_image(self._root / path, reading)
+      image = read_image(self._root / path, reading)
+      if image.shape[-1] != self._num_channels:
+        raise ValueError(
+            f'it has {image.shape[-1]} channels, but the first image has '
+            f'{self._num_channels}')
+      if self._maps:
+        image = np.concatenate([image, self._maps.read(
+            pathlib.Path(path).parts, image.shape, reading)], axis=-1)
+      return image
     except Exception as error:  # Pillow raises anything on damaged files
       reading.skipped.append(f'{path}: {error}')
-      return np.empty([0, 0, 3], np.uint8)
+      return np.empty(
+          [0, 0, self._num_channels + self.map_channels], reading.dtype)
 
   def _names(self, rows):
     return [parts for part in rows
@@ -143,15 +164,85 @@ class ImageFolder(source.Source):
     return sorted({parts[depth] for parts in names})
 
 
+class Maps:
+  """The images of a folder that go with those of another, by their names."""
+
+  def __init__(self, folder, names):
+    """Finds the map of each image.
+
+    Args:
+      folder: Python `str`, path of the maps.
+      names: Paths of the images as tuples of names; suffixes may differ.
+
+    Raises:
+      FileNotFoundError: If there is no such folder.
+      ValueError: If an image has no map, or two.
+    """
+    self._root = pathlib.Path(folder).expanduser()
+    condition = f'`condition` is image_folder:{folder}'
+    if not self._root.is_dir():
+      raise FileNotFoundError(f'{condition}, but there is no such folder.')
+    self._paths, twice = {}, set()
+    for parts in layout.list_images(self._root)[0]:
+      key = _without_suffix(parts)
+      if key in self._paths:
+        twice.add(key)
+      self._paths[key] = parts
+    missing = [parts for parts in names
+               if _without_suffix(parts) not in self._paths]
+    several = [parts for parts in names if _without_suffix(parts) in twice]
+    for wrong, what in ((missing, 'no map'), (several, 'more than one map')):
+      if wrong:
+        listed = ', '.join(str(pathlib.Path(*parts))
+                           for parts in wrong[:_NUM_LISTED])
+        raise ValueError(
+            f'{condition}, where {len(wrong)} of {len(names)} images have '
+            f'{what} of their name: {listed}'
+            f'{", ..." if len(wrong) > _NUM_LISTED else ""}.')
+
+  def path(self, parts):
+    """The path of the map of an image, a tuple of names."""
+    return self._root.joinpath(*self._paths[_without_suffix(parts)])
+
+  def read(self, parts, image_shape, reading):
+    """The map of an image, `[H, W, 3]`, of `reading.dtype`."""
+    path = self.path(parts)
+    values = read_image(path, reading)
+    if values.shape[:2] != image_shape[:2]:
+      raise ValueError(
+          f'its map {path} is {values.shape[0]}x{values.shape[1]}, but it is '
+          f'{image_shape[0]}x{image_shape[1]}')
+    if values.shape[-1] != _COLOURS:
+      raise ValueError(
+          f'its map {path} has {values.shape[-1]} channels, but 3 are needed')
+    return values
+
+
+def _without_suffix(parts):
+  return (*parts[:-1], pathlib.Path(parts[-1]).stem)
+
+
 def read_image(path, reading=None):
-  """Reads an image, the right way up, as uint8 RGB."""
+  """Reads an image, the right way up.
+
+  Args:
+    path: `pathlib.Path`.
+    reading: `reading.Reading`. Default value: `None`, one of 8 bits.
+
+  Returns:
+    image: `[H, W, C]`, of `reading.dtype`: RGB, or of as many channels as a
+      TIFF file has, if these are more, and no transparency.
+  """
   reading = reading or reading_lib.Reading()
   # Of a path, Pillow may map pixels into memory, which turns them wrongly.
   content = path.read_bytes()
+  bands = tiff.read_bands(content)
+  if bands is not None:
+    return reading.to_top(bands, path.name)
   with Image.open(io.BytesIO(content)) as image:
-    bits = _bits(image, content)
+    bits = room = _bits(image, content)
     if image.mode in ('I', 'F') or image.mode.startswith('I;16'):
-      values = _grey(image, bits, reading)
+      values, room = _grey(image, bits, reading)
     elif bits == 16 and image.format == 'PNG':
       values = _deep_colours(image, content)
     else:
@@ -159,7 +250,8 @@ def read_image(path, reading=None):
       if bits == 16:
         reading.see_upper_bytes(values, path.name)
         return values
-  values = reading.to_8_bits(values, path.name)
+      room = 8
+  values = reading.to_top(values, path.name, room)
   return values if values.ndim == 3 else np.repeat(values[..., None], 3, -1)
 
 
@@ -176,7 +268,7 @@ def _bits(image, content):
 
 
 def _grey(image, bits, reading):
-  """Grey values of more than 8 bits; Pillow would clip them at 255."""
+  """Grey values of more than 8 bits, which Pillow would clip, and how many."""
   mode, kind = image.mode, image.format
   values = np.asarray(ImageOps.exif_transpose(image))
   if kind == 'TIFF' and mode in ('I', 'F'):  # or of 16 bits with a sign
@@ -185,24 +277,19 @@ def _grey(image, bits, reading):
           f'pixels of 32 bits ({mode!r}), whose range is not known')
     if values.min() < 0:
       raise ValueError(f'the value {values.min()}, which is negative')
-    return values
+    return values, 8 * values.dtype.itemsize
   values = values.astype(np.uint16)
-  if bits == 16:
-    return values
-  # The file states its range, to which Pillow scales PGM, but not TIFF.
-  return (values >> (8 if kind == 'PPM' else bits - 8)).astype(np.uint8)
+  if bits < 16 and kind == 'PPM':
+    # Pillow scales the range that the file states to that of 16 bits.
+    return values >> (16 - bits), bits
+  return values, bits
 
 
 def _deep_colours(image, content):
   """The values of a PNG of 16 bits each, of which Pillow reads the upper 8."""
   image.load()
   values = tf.io.decode_png(content, dtype=tf.uint16).numpy()
-  orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-  if orientation in (5, 6, 7, 8):
-    values = values.swapaxes(0, 1)
-  if orientation in (3, 4, 7, 8):
-    values = values[::-1]
-  if orientation in (2, 3, 6, 7):
-    values = values[:, ::-1]
+  values = tiff.turned(
+      values, image.getexif().get(ExifTags.Base.Orientation, 1))
   colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
   return np.broadcast_to(colours, (*colours.shape[:2], 3))

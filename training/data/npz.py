@@ -30,15 +30,26 @@ class Npz(source.Source):
   `x_test`, or `images`. Where there are none to evaluate on, a tenth of each
   class is drawn from the others and held out as `test`. Labels, integers `[N]`,
   are `train_labels` and `test_labels`, `y_train` and `y_test`, or `labels`;
-  they may be absent.
+  they may be absent. So may maps of one's own, which a model is told of the
+  images: `train_feature_map`, `x_train_feature_map` and so on, of the height
+  and width of the images and of any number of channels.
   """
 
-  def __init__(self, path):
+  def __init__(self, path, has_maps=False):
     super().__init__(f'npz:{path}')
     self._path = pathlib.Path(path).expanduser()
-    self._arrays = _load(self._path)
+    self._arrays, self._maps = _load(self._path, has_maps)
+    channels = {maps.shape[-1] for maps in self._maps.values()}
+    if len(channels) > 1:
+      raise ValueError(
+          f'The maps of {self._path} have {min(channels)} channels in one '
+          f'split and {max(channels)} in another; needed are as many.')
+    self.map_channels = channels.pop() if channels else 0
     if list(self._arrays) == ['train']:
-      self._arrays = _hold_out(*self._arrays['train'])
+      rows = _hold_out(*self._arrays['train'])
+      self._maps = {split: self._maps['train'][chosen]
+                    for split, chosen in rows.items() if self._maps}
+      self._arrays = _of_rows(*self._arrays['train'], rows)
       self.is_held_out = True
     labels = [labels for _, labels in self._arrays.values()
               if labels is not None]
@@ -62,26 +73,43 @@ class Npz(source.Source):
     return [str(self._path.resolve()), stat.st_size, stat.st_mtime_ns]
 
   def examples(self, rows, reading):
-    images = np.concatenate([
-        self._arrays[part.split][0][part.start:part.stop] for part in rows])
-    labels = np.zeros(len(images), np.int32)
-    if self.class_names:
-      labels = np.concatenate([
-          self._arrays[part.split][1][part.start:part.stop] for part in rows])
-    def load(rows):
-      images_and_labels = tf.numpy_function(
-          lambda rows: (reading.to_8_bits(images[rows], str(self._path)),
-                        labels[rows].astype(np.int32)), [rows],
-          (tf.uint8, tf.int32), stateful=False)
-      return [tf.ensure_shape(array, [None, *shape]) for array, shape in zip(
-          images_and_labels, (images.shape[1:], ()))]
+    def of_rows(arrays):
+      return np.concatenate([
+          arrays[part.split][part.start:part.stop] for part in rows])
 
-    rows = tf.data.Dataset.range(len(images)).batch(_CHUNK)
+    columns = [of_rows({split: images for split, (images, _) in
+                        self._arrays.items()})]
+    if self._maps:
+      columns.append(of_rows(self._maps))
+    channels = sum(column.shape[-1] for column in columns)
+    labels = np.zeros(len(columns[0]), np.int32)
+    if self.class_names:
+      labels = of_rows({split: labels for split, (_, labels) in
+                        self._arrays.items()})
+
+    def read(rows):
+      images = [reading.to_top(column[rows], str(self._path))
+                for column in columns]
+      return np.concatenate(images, axis=-1), labels[rows].astype(np.int32)
+
+    def load(rows):
+      images, labels = tf.numpy_function(
+          read, [rows], (reading.dtype, tf.int32), stateful=False)
+      return (tf.ensure_shape(
+          images, [None, *columns[0].shape[1:-1], channels]),
+              tf.ensure_shape(labels, [None]))
+
+    rows = tf.data.Dataset.range(len(labels)).batch(_CHUNK)
     return rows.map(load).unbatch()
 
 
-def _load(path):
-  """Reads and checks the arrays: `{split: (images, labels or None)}`."""
+def _load(path, has_maps):
+  """Reads and checks the arrays.
+
+  Returns:
+    arrays: `{split: (images, labels or None)}`.
+    maps: `{split: maps}`, empty where there are none to be read.
+  """
   if not path.is_file():
     raise FileNotFoundError(f'`name` is npz:{path}, but there is no such file.')
   try:
@@ -105,8 +133,11 @@ def _load(path):
         raise ValueError(
             f'{path} has labels of one split only: it must have {needed}, or '
             'neither.')
-      return {split: _checked(path, arrays, *names)
-              for split, names in found.items()}
+      checked = {split: _checked(path, arrays, *names)
+                 for split, names in found.items()}
+      return checked, {
+          split: _checked_maps(path, arrays, names[0], checked[split][0])
+          for split, names in found.items() if has_maps}
   raise ValueError(
       f'{path} has the arrays {", ".join(arrays) or "(none)"}; needed are '
       'images called `train` (and `test`), `x_train` (and `x_test`), or '
@@ -121,10 +152,10 @@ def _checked(path, arrays, name, label_name):
         '255, or uint16.')
   if images.ndim == 3:
     images = images[..., None]
-  if images.ndim != 4 or images.shape[-1] not in (1, 3):
+  if images.ndim != 4 or not images.shape[-1]:
     raise ValueError(
         f'`{name}` of {path} has the shape {list(images.shape)}; it must be '
-        '[N, H, W, C] with C 1 or 3, or [N, H, W].')
+        '[N, H, W, C], or [N, H, W].')
   if label_name not in arrays:
     return images, None
   labels = arrays[label_name]
@@ -142,6 +173,29 @@ def _checked(path, arrays, name, label_name):
   return images, labels
 
 
+def _checked_maps(path, arrays, name, images):
+  """The maps that go with `images`, which are called `name`."""
+  column = f'{name}_feature_map'
+  if column not in arrays:
+    raise ValueError(
+        f"`condition` is 'feature_map', but {path} has no `{column}` beside "
+        f'`{name}`.')
+  maps = arrays[column]
+  if maps.dtype not in (np.uint8, np.uint16):
+    raise ValueError(
+        f'`{column}` of {path} is {maps.dtype}; it must be uint8 or uint16: '
+        'scale it.')
+  if maps.ndim == 3:
+    maps = maps[..., None]
+  if maps.ndim != 4 or maps.shape[:3] != images.shape[:3] or (
+      not maps.shape[-1]):
+    raise ValueError(
+        f'`{column}` of {path} has the shape {list(maps.shape)}; needed is '
+        f'{[*images.shape[:3]]} or {[*images.shape[:3]]} and channels, as '
+        f'`{name}` has it.')
+  return maps
+
+
 def _hold_out(images, labels):
   """Draws a tenth of each class, or of all where there are no labels."""
   order = np.random.default_rng(0).permutation(len(images))
@@ -151,5 +205,10 @@ def _hold_out(images, labels):
     members = order[classes[order] == label]
     if len(members) > 1:
       held_out[members[:math.ceil(len(members) / 10)]] = True
-  return {split: (images[rows], None if labels is None else labels[rows])
-          for split, rows in (('train', ~held_out), ('test', held_out))}
+  return {'train': ~held_out, 'test': held_out}
+
+
+def _of_rows(images, labels, rows):
+  """Images and labels of the rows of each split."""
+  return {split: (images[chosen], None if labels is None else labels[chosen])
+          for split, chosen in rows.items()}

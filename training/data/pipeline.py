@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data import augmentation
+from training.data import condition as condition_lib
 from training.data import layout
 from training.data import preparation
 from training.data import reading as reading_lib
@@ -25,6 +26,9 @@ class Data:
     image_shape: `(H, W, C)`.
     num_classes: Python `int`, or `None` where images have no labels.
     class_names: List of Python `str`, or `None`.
+    condition: `condition.Condition` of maps that a model is told, or `None`.
+    feature_map_channels: Python `int`, of the maps that a model is told, or
+      `None` where there are none.
     attributes: `dict` from names of attributes to the names of their values.
     train_split: Python `str`, what is trained on, in TFDS's syntax.
     num_train: Python `int`, how many images there are to train on.
@@ -49,7 +53,11 @@ class Data:
     *size, channels = (int(side) for side in train.shapes[0])
     if config.crop == 'random':
       size = preparation.pair(config.image_size)
-    self.image_shape = (*size, channels)
+    self.image_shape = (*size, channels - source.map_channels)
+    self._stored_shape = (*size, channels)
+    self.condition = condition_lib.parse(config.condition)
+    self.feature_map_channels = self.condition and (
+        self.condition.num_channels(self.image_shape, source.map_channels))
     self.description = description
 
   def train_batches(self, batch_size, seed, start_step=0):
@@ -67,8 +75,11 @@ class Data:
         Default value: `0`.
 
     Returns:
-      batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
-        with labels, int32 `[B]`.
+      batches: `tf.data.Dataset` of images, uint8 or, where a model has more
+        than 8 bits, uint16 `[B, H, W, C]`, or of pairs with labels, int32
+        `[B]`; where `condition` is set, with a `dict` of
+        `'feature_map'`, float32 `[B, H, W, K]`, and labels, if any, as
+        `'label'`.
 
     Raises:
       ValueError: If there are fewer images than `batch_size`, or a number is
@@ -93,10 +104,11 @@ class Data:
       images, labels = self._read(
           self._train, rows, augmentation.windows(uniform))
       images = augmentation.augment(images, uniform, self._config)
+      images, maps = self._with_maps(images, *augmentation.hidden(uniform))
       if self._config.mutate:
         images = augmentation.mutate(
             images, key, positions[0], self._config.mutate)
-      return images if labels is None else (images, labels)
+      return _batch(images, labels, maps)
 
     epochs = tf.data.Dataset.range(first // num_train, tf.int64.max)
     batches = epochs.flat_map(permutation).skip(first % num_train)
@@ -113,8 +125,8 @@ class Data:
         chosen at random from all. Default value: `None`, which uses all.
 
     Returns:
-      batches: `tf.data.Dataset` of images, uint8 `[B, H, W, C]`, or of pairs
-        with labels, int32 `[B]`.
+      batches: `tf.data.Dataset`, as of `train_batches`. What is hidden of an
+        image is always in the same place.
 
     Raises:
       ValueError: If `batch_size` or `max_examples` is not positive.
@@ -129,10 +141,15 @@ class Data:
           self.num_eval, max_examples, replace=False)
       rows = np.sort(chosen)
 
+    places = tf.constant(np.random.default_rng(_EVALUATION_SEED).random(
+        (2, self.num_eval), np.float32))
+
     def load(rows):
       centre = tf.fill(tf.shape(rows), .5)
       images, labels = self._read(self._eval, rows, (centre, centre))
-      return images if labels is None else (images, labels)
+      images, maps = self._with_maps(
+          images, *tf.unstack(tf.gather(places, rows, axis=1)))
+      return _batch(images, labels, maps)
 
     batches = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
     batches = batches.map(load, tf.data.AUTOTUNE, deterministic=True)
@@ -166,8 +183,7 @@ class Data:
       seed: Python `int`, not negative.
 
     Returns:
-      examples: Images, uint8 `[count, H, W, C]`, or a pair with labels, int32
-        `[count]`.
+      examples: Arrays, as `train_batches` has them in a batch.
 
     Raises:
       ValueError: If there are fewer than `count`.
@@ -183,23 +199,35 @@ class Data:
 
   def _read(self, store, rows, windows):
     def read(rows, down, right):
-      return store.read(rows, self.image_shape, down, right)
+      return store.read(rows, self._stored_shape, down, right)
 
     images, labels = tf.numpy_function(
-        read, [rows, *windows], (tf.uint8, tf.int32), stateful=False)
-    images = tf.ensure_shape(images, (*rows.shape, *self.image_shape))
+        read, [rows, *windows], (store.pixels.dtype, tf.int32), stateful=False)
+    images = tf.ensure_shape(images, (*rows.shape, *self._stored_shape))
     if self.class_names is None:
       return images, None
     return images, tf.ensure_shape(labels, rows.shape)
 
+  def _with_maps(self, images, down, right):
+    """Images as they are stored, apart from their maps; these may be made."""
+    if self.condition is None:
+      return images, None
+    if not self.condition.is_own:
+      return images, self.condition.maps(images, down, right)
+    channels = self.image_shape[-1]
+    return images[..., :channels], condition_lib.centered(
+        images[..., channels:], images.dtype)
 
-def open(config, download=False):
+
+def open(config, download=False, num_bits=8):
   """Opens the images that a configuration names, and prepares them once.
 
   Args:
     config: The fields of `get_config`.
     download: Python `bool`, whether what is missing may be downloaded.
       Default value: `False`.
+    num_bits: Python `int`, of each value that a model has: images are uint16
+      where that is more than 8. Default value: `8`.
 
   Returns:
     data: `Data`.
@@ -212,23 +240,35 @@ def open(config, download=False):
   """
   preparation.check(config)
   augmentation.check(config)
+  condition_lib.parse(config.condition)
   source = sources.open_source(config, download)
+  depth = 8 if num_bits <= 8 else 16
   stores, splits, parts = [], [], []
   for argument, default in zip(('train_split', 'eval_split'),
                                source_lib.default_splits(source)):
     splits.append(config[argument] or default)
     parts.append(source_lib.select(source, argument, splits[-1]))
-    stores.append(store_lib.open_store(source, argument, parts[-1], config))
+    stores.append(store_lib.open_store(
+        source, argument, parts[-1], config, depth))
   store_lib.check_shapes(source, config, [store.shapes[0] for store in stores])
-  reading = reading_lib.Reading(config.bits)
+  reading = reading_lib.Reading(config.bits, depth)
   for store in stores:
     reading.add(store.reading)
+  reading.check_fills(num_bits, source.name)
   reading.warn(source.name)
   left_out = {name: size for name, size in source.splits.items()
               if name not in {part.split for rows in parts for part in rows}}
   _warn_of_guesses(source, stores, left_out)
   return Data(config, source, *stores, splits[0], parts[1],
               _description(source, stores, splits, left_out, reading))
+
+
+def _batch(images, labels, maps):
+  """What a batch has: images alone, or with what is known of them."""
+  if maps is not None:
+    labels = {'feature_map': maps} | (
+        {} if labels is None else {'label': labels})
+  return images if labels is None else (images, labels)
 
 
 def _warn_of_guesses(source, stores, left_out):

@@ -67,18 +67,26 @@ def smallest(config):
   return pair(config.crop)
 
 
-def prepare(image, config):
+def prepare(image, config, map_channels=0):
   """Converts, crops, resizes and pads one image.
 
   Args:
-    image: uint8 `[H, W, C]`, of any size; 1 or 3 channels.
+    image: uint8 or uint16 `[H, W, C]`, of any size, its channels and those of
+      its map after them.
     config: The fields of `get_config`.
+    map_channels: Python `int`, channels of the map. Default value: `0`.
 
   Returns:
-    image: uint8 `[H, W, C]`. Where `crop` is `'random'` it is larger than
-      `image_size`, which is cut out of it at each step.
+    image: `[H, W, C]`, of the same type. Where `crop` is `'random'` it is
+      larger than `image_size`, which is cut out of it at each step.
   """
-  image = _with_channels(image, config.channels)
+  num_channels = image.shape[-1]
+  if map_channels:
+    colours = num_channels - map_channels
+    image = tf.concat([_with_channels(image[..., :colours], config.channels),
+                       image[..., colours:]], axis=-1)
+  else:
+    image = _with_channels(image, config.channels)
   if config.crop == 'random':
     if config.shorter_side is not None:
       shape = tf.shape(image)[:2]
@@ -103,6 +111,11 @@ def pair(size):
 def _with_channels(image, channels):
   if channels is None or image.shape[-1] == channels:
     return image
+  if image.shape[-1] not in (1, 3, None):
+    raise ValueError(
+        f'`channels` is {channels}, but images have {image.shape[-1]}: only '
+        'those of 1 or 3 can be made grey or RGB. None leaves them as they '
+        'are.')
   return tf.cond(
       tf.equal(tf.shape(image)[-1], channels), lambda: image,
       lambda: (tf.image.rgb_to_grayscale if channels == 1
@@ -132,4 +145,5 @@ def _with_aspect(image, size):
 
 def _resize(image, size, antialias):
   resized = tf.image.resize(image, size, antialias=antialias)
-  return tf.cast(tf.clip_by_value(tf.round(resized), 0., 255.), tf.uint8)
+  largest = float(image.dtype.max)
+  return tf.cast(tf.clip_by_value(tf.round(resized), 0., largest), image.dtype)

@@ -10,7 +10,7 @@ _NUM_LISTED = 10
 
 
 class Reading:
-  """Brings values to 8 bits, and remembers what has to be told about them.
+  """Brings values to 8 or 16 bits, and remembers what must be told of them.
 
   Attributes:
     skipped: List of Python `str`: what could not be read, and why.
@@ -18,11 +18,19 @@ class Reading:
       value, a Python `int`, and to where it is, a Python `str`.
   """
 
-  def __init__(self, bits=None):
-    """Takes the field `bits`: how many bits values fill, if not all."""
+  def __init__(self, bits=None, depth=8):
+    """Says what values fill, and what they are brought to.
+
+    Args:
+      bits: Python `int`, the field `bits`: how many bits values fill, if not
+        all. Default value: `None`.
+      depth: Python `int`, how many bits images are to have, 8 or 16. Default
+        value: `8`.
+    """
     self.skipped = []
     self.largest = {}
     self._bits = bits
+    self._depth = depth
     self._lock = threading.Lock()
 
   @property
@@ -30,22 +38,29 @@ class Reading:
     """Whether `bits` is set."""
     return self._bits is not None
 
-  def to_8_bits(self, values, where):
-    """The highest eight of the bits that values fill.
+  @property
+  def dtype(self):
+    """NumPy's type of images: uint8, or uint16."""
+    return np.dtype(np.uint8 if self._depth == 8 else np.uint16)
+
+  def to_top(self, values, where, room=None):
+    """Values whose highest bit is that of images.
 
     Args:
       values: Integers of 8, 16 or 32 bits, not negative.
       where: Python `str`, of what.
+      room: Python `int`, how many bits the values have room for. Default value:
+        `None`, all of their type.
 
     Returns:
-      values: uint8, of the same shape.
+      values: uint8 or uint16, as images are, of the same shape.
     """
-    room = 8 * values.dtype.itemsize
+    room = room or 8 * values.dtype.itemsize
     self.see(room, int(values.max(initial=0)), where)
-    bits = self._filled(room)
-    if bits < 8:
-      return (values << (8 - bits)).astype(np.uint8)
-    return (values >> (bits - 8)).astype(np.uint8)
+    surplus = self._filled(room) - self._depth
+    if surplus >= 0:
+      return (values >> surplus).astype(self.dtype)
+    return values.astype(self.dtype) << -surplus
 
   def see(self, room, value, where):
     """Remembers the largest value of those that have room for so many bits."""
@@ -61,10 +76,11 @@ class Reading:
 
   def see_upper_bytes(self, values, where):
     """Remembers values of 16 bits, of which only the upper 8 could be read."""
-    if self._filled(16) < 16:
+    if self._filled(16) < 16 or self._depth > 8:
       raise ValueError(
           'colours of 16 bits, of which only the upper 8 are read, so that '
-          '`bits` does not apply: store them as PNG')
+          '`bits` does not apply, nor more than 8 are modelled: store them as '
+          'PNG')
     self.see(16, int(values.max()) << 8 | 255, where)
 
   def check(self):
@@ -74,6 +90,19 @@ class Reading:
         raise ValueError(
             f'`bits` is {self._bits}, but {where} has the value {value:,}, '
             f'which takes {value.bit_length()}.')
+
+  def check_fills(self, num_bits, name):
+    """Raises if a model is to have more bits than values fill.
+
+    Args:
+      num_bits: Python `int`, of the model.
+      name: Python `str`, of the source.
+    """
+    filled = max((self._filled(room) for room in self.largest), default=16)
+    if num_bits > filled:
+      raise ValueError(
+          f'`model.num_bits` is {num_bits}, but the values of {name!r} fill '
+          f'{filled} bits: {filled} or less are needed.')
 
   def warn(self, name):
     """Says what was skipped, and where the upper half of the range is empty.
@@ -91,7 +120,12 @@ class Reading:
             value, value.bit_length() or 1, value.bit_length() or 1)
 
   def conversions(self):
-    """Sentences: what becomes of values that are not of 8 bits."""
+    """Sentences: what becomes of values that are not of as many bits."""
+    if self._depth > 8:
+      return [
+          f'Of values of {room} bits, the lower {self._filled(room)} are '
+          f'brought to the top of {self._depth}.'
+          for room in sorted(self.largest) if self._filled(room) < self._depth]
     return [
         f'Of values of {room} bits, the upper 8 of the lower '
         f'{self._filled(room)} are taken.' if self._filled(room) < room else

@@ -25,12 +25,15 @@ class Source(abc.ABC):
     class_names: List of Python `str`, or `None` where images have no labels.
     attributes: `dict` from what is known of each image (`'smile'`) to the
       names of its values (`['no', 'yes']`).
+    map_channels: Python `int`, channels of maps of one's own: the last ones
+      of what `examples` has; 0 where there are none.
     is_held_out: Python `bool`, whether `test` is a tenth of each class that
       the source itself has held out.
   """
 
   class_names: list[str] | None = None
   attributes: dict[str, list[str]] = {}
+  map_channels = 0
   is_held_out = False
 
   def __init__(self, name):
@@ -54,8 +57,9 @@ class Source(abc.ABC):
       reading: `reading.Reading`, which is told of them as they are read.
 
     Returns:
-      examples: `tf.data.Dataset` of pairs: an image, uint8 `[H, W, C]`, and
-        its label, int32, `0` where there are none. In a fixed order.
+      examples: `tf.data.Dataset` of pairs: an image, of `reading.dtype`,
+        `[H, W, C]`, its map, if any, among its channels, and its label, int32,
+        `0` where there are none. In a fixed order.
     """
 
   def attribute(self, rows, name):

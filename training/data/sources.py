@@ -1,5 +1,6 @@
 """Opens the source that a configuration names."""
 
+from training.data import condition as condition_lib
 from training.data import image_folder
 from training.data import npz
 from training.data import store
@@ -23,11 +24,18 @@ def open_source(config, download=False):
     ValueError: If the name stands for nothing, or for no images.
   """
   kind, colon, path = config.name.partition(':')
+  condition = condition_lib.parse(config.condition)
+  own = condition if condition is not None and condition.is_own else None
+  if own is not None and kind != own.source:
+    raise ValueError(
+        f'`condition` is {config.condition!r}, but `name` is {config.name!r}: '
+        f'such maps go with {own.source}:PATH.')
   if kind in ('image_folder', 'npz'):
     if not path:
       raise ValueError(
           f'`name` is {config.name!r}, which needs a path: {kind}:PATH.')
-    return image_folder.ImageFolder(path) if kind == 'image_folder' else (
-        npz.Npz(path))
+    if kind == 'npz':
+      return npz.Npz(path, has_maps=own is not None)
+    return image_folder.ImageFolder(path, own and own.path)
   return tfds_source.open_tfds(
       config.name, config.data_dir, store.cache_dir(config), download)

@@ -35,7 +35,7 @@ class Store:
   """Images in the file system, of one size or of many.
 
   Attributes:
-    pixels: uint8 `[...]`, all images, one after the other.
+    pixels: uint8 or uint16 `[...]`, all images, one after the other.
     shapes: int64 `[N, 3]`.
     labels: int32 `[N]`.
     reading: `reading.Reading`, of when they were prepared.
@@ -66,12 +66,12 @@ class Store:
       right: `[B]`, where it is between left and right.
 
     Returns:
-      images: uint8 `[B, H, W, C]`.
+      images: `[B, H, W, C]`, of the type of `pixels`.
       labels: int32 `[B]`.
     """
     if self._images is not None and self._images.shape[1:] == image_shape:
       return self._images[rows], self.labels[rows]
-    images = np.empty((len(rows), *image_shape), np.uint8)
+    images = np.empty((len(rows), *image_shape), self.pixels.dtype)
     height, width, _ = image_shape
     for number, row in enumerate(rows):
       start, shape = self._starts[row], self.shapes[row]
@@ -82,7 +82,7 @@ class Store:
     return images, self.labels[rows]
 
 
-def open_store(source, argument, rows, config):
+def open_store(source, argument, rows, config, depth=8):
   """Opens what was prepared, or prepares it.
 
   Args:
@@ -90,6 +90,7 @@ def open_store(source, argument, rows, config):
     argument: Python `str`, the name of the field that chose `rows`.
     rows: List of `source.Rows`.
     config: The fields of `get_config`.
+    depth: Python `int`, bits of the images, 8 or 16. Default value: `8`.
 
   Returns:
     store: `Store`.
@@ -102,6 +103,10 @@ def open_store(source, argument, rows, config):
       'version': _VERSION, 'source': source.fingerprint(rows),
       'rows': [dataclasses.astuple(part) for part in rows],
       **{field: config[field] for field in _FIELDS}}
+  if source.map_channels:
+    key['condition'] = config.condition
+  if depth != 8:
+    key['depth'] = depth
   digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
   folder = cache_dir(config) / 'prepared' / digest.hexdigest()[:32]
   if folder.exists() and not _is_whole(folder):
@@ -109,13 +114,13 @@ def open_store(source, argument, rows, config):
     shutil.rmtree(folder)
   if not folder.exists():
     try:
-      _write(source, argument, rows, config, folder)
+      _write(source, argument, rows, config, folder, depth)
     except OSError as error:
       error.add_note(
           f'The images of {source.name!r} are prepared in {folder.parent}; '
           '`cache_dir` puts them elsewhere.')
       raise
-  return _open(source, folder, config)
+  return _open(source, folder, config, depth)
 
 
 def cache_dir(config):
@@ -136,24 +141,24 @@ def _is_whole(folder):
     return False
 
 
-def _open(source, folder, config):
+def _open(source, folder, config, depth):
   with np.load(folder / 'index.npz') as index:
     shapes, labels = index['shapes'], index['labels']
-    reading = reading_lib.Reading(config.bits)
+    reading = reading_lib.Reading(config.bits, depth)
     reading.skipped.extend(index['skipped'].tolist())
     for room, value in index['largest'].tolist():
       reading.see(room, value, source.name)
-  pixels = np.memmap(folder / 'images.bin', np.uint8, 'r')
+  pixels = np.memmap(folder / 'images.bin', reading.dtype, 'r')
   return Store(pixels, shapes, labels, reading)
 
 
-def _write(source, argument, rows, config, folder):
+def _write(source, argument, rows, config, folder, depth):
   folder.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
     scratch = pathlib.Path(scratch) / 'store'
     scratch.mkdir()
     index = _write_images(
-        source, argument, rows, config, scratch / 'images.bin')
+        source, argument, rows, config, scratch / 'images.bin', depth)
     np.savez(scratch / 'index.npz', **index)
     sizes = {path.name: path.stat().st_size for path in scratch.iterdir()}
     (scratch / 'sizes.json').write_text(json.dumps(sizes))
@@ -165,16 +170,17 @@ def _write(source, argument, rows, config, folder):
       logging.info('Another process has prepared %s meanwhile.', folder)
 
 
-def _write_images(source, argument, rows, config, path):
+def _write_images(source, argument, rows, config, path, depth):
   """Writes the pixels, and returns the other arrays by name."""
-  reading, shapes, labels = reading_lib.Reading(config.bits), [], []
+  reading, shapes, labels = reading_lib.Reading(config.bits, depth), [], []
   brightest = 0
   total = sum(part.stop - part.start for part in rows)
   progress = tqdm.tqdm(
       total=total, desc=f'Preparing {source.name}', unit=' images',
       delay=_SECONDS_OF_SILENCE)
   with open(path, 'wb') as file, progress:
-    for pixels, *arrays in _batches(source.examples(rows, reading), config):
+    for pixels, *arrays in _batches(
+        source.examples(rows, reading), config, source.map_channels):
       if isinstance(pixels, tf.RaggedTensor):  # not where all are alike
         pixels = pixels.flat_values
       new_shapes, new_labels, stored_shapes = (
@@ -204,11 +210,11 @@ def _write_images(source, argument, rows, config, path):
                            in reading.largest.items()])}
 
 
-def _batches(examples, config):
+def _batches(examples, config, map_channels):
   """Prepared images as flat pixels, shapes, labels, and shapes beforehand."""
   def flat(image, label):
     image = tf.ensure_shape(image, [None] * 3)
-    prepared = preparation.prepare(image, config)
+    prepared = preparation.prepare(image, config, map_channels)
     return (tf.reshape(prepared, [-1]), tf.shape(prepared), label,
             tf.shape(image))
 

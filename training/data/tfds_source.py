@@ -50,10 +50,10 @@ class TFDS(source.Source):
     def image_and_label(example):
       image = example[self._image][..., :3]
       shape = image.shape
-      if image.dtype != tf.uint8 or reading.knows_bits:
+      if image.dtype != reading.dtype or reading.knows_bits:
         image = tf.numpy_function(
-            lambda values: reading.to_8_bits(values, self.name), [image],
-            tf.uint8, stateful=False)
+            lambda values: reading.to_top(values, self.name), [image],
+            reading.dtype, stateful=False)
       label = example['label'] if self.class_names else 0
       return tf.ensure_shape(image, shape), tf.cast(label, tf.int32)
 

@@ -55,6 +55,12 @@ class Model:
       raise ValueError(
           f'{self.path} has no signature `{missing[0]}`: export the model '
           'again, with this version of tfp_glow.')
+    told = {'feature_map', 'context'} & set(
+        self._signatures['encode'].structured_input_signature[1])
+    if told:
+      raise ValueError(
+          f'{self.path} has a model that is told `{min(told)}`, for which the '
+          'page has no place.')
     facts = {name: value[0] for name, value in
              self._ask('describe', row=[0]).items()}
     self.attributes = [name.decode() for name in facts['attributes']]
@@ -64,6 +70,10 @@ class Model:
           f'{self.path} has images of {self.image_shape[-1]} channels, but 1 '
           '(grey) or 3 (RGB) can be shown.')
     self.num_bits = int(facts['num_bits'])
+    if self.num_bits > 8:
+      raise ValueError(
+          f'{self.path} has images of {self.num_bits} bits, but up to 8 can be '
+          'shown.')
     self.num_levels = len(facts['latent_shapes'])
     self.num_classes = int(facts['num_classes'])
     self.num_examples = int(facts['num_examples'])

@@ -21,7 +21,7 @@ from training.data import reading
 ])
 def test_the_highest_eight_of_the_bits_are_taken(bits, dtype, values, expected):
   found = reading.Reading(bits)
-  brought = found.to_8_bits(np.array(values, dtype), 'a.png')
+  brought = found.to_top(np.array(values, dtype), 'a.png')
   assert brought.dtype == np.uint8
   assert brought.tolist() == expected
   found.check()
@@ -31,7 +31,7 @@ def test_the_highest_eight_of_the_bits_are_taken(bits, dtype, values, expected):
     (12, np.uint16, 4096), (4, np.uint8, 16), (12, np.int32, 1 << 20)])
 def test_values_that_need_more_bits_are_refused(bits, dtype, value):
   found = reading.Reading(bits)
-  found.to_8_bits(np.array([value, 3], dtype), 'a.png')
+  found.to_top(np.array([value, 3], dtype), 'a.png')
   with pytest.raises(
       ValueError, match=f'`bits` is {bits}, but a.png has the value {value:,}'):
     found.check()
@@ -49,7 +49,7 @@ def test_values_that_need_more_bits_are_refused(bits, dtype, value):
 def test_an_empty_upper_half_of_the_range_is_told(
     bits, dtype, values, warning, caplog):
   found, other = reading.Reading(bits), reading.Reading(bits)
-  other.to_8_bits(np.array(values, dtype), 'b.png')
+  other.to_top(np.array(values, dtype), 'b.png')
   found.add(other)
   with caplog.at_level(logging.WARNING, 'absl'):
     found.warn('mine')
@@ -62,8 +62,8 @@ def test_an_empty_upper_half_of_the_range_is_told(
 
 def test_one_bright_split_is_enough(caplog):
   found, dark = reading.Reading(), reading.Reading()
-  found.to_8_bits(np.array([255], np.uint8), 'a.png')
-  dark.to_8_bits(np.array([3], np.uint8), 'b.png')
+  found.to_top(np.array([255], np.uint8), 'a.png')
+  dark.to_top(np.array([3], np.uint8), 'b.png')
   found.add(dark)
   with caplog.at_level(logging.WARNING, 'absl'):
     found.warn('mine')
@@ -72,11 +72,11 @@ def test_one_bright_split_is_enough(caplog):
 
 def test_what_becomes_of_other_values_than_of_8_bits():
   found = reading.Reading()
-  found.to_8_bits(np.array([255], np.uint8), '')
+  found.to_top(np.array([255], np.uint8), '')
   assert found.conversions() == []
-  found.to_8_bits(np.array([255], np.uint16), '')
+  found.to_top(np.array([255], np.uint16), '')
   assert found.conversions() == ['Of values of 16 bits, the upper 8 are taken.']
   found = reading.Reading(12)
-  found.to_8_bits(np.array([255], np.uint16), '')
+  found.to_top(np.array([255], np.uint16), '')
   assert found.conversions() == [
       'Of values of 16 bits, the upper 8 of the lower 12 are taken.']
