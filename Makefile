@@ -13,6 +13,9 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) \
 	  | awk '{ name = $$1; $$1 = ""; printf "make %-10s%s\n", name, $$0 }'
 
+.PHONY: install
+install: $(INSTALLED)  ## Make the virtual environment .venv
+
 .PHONY: demo
 demo: $(INSTALLED)  ## Train a Glow on cartoon faces; results in runs/demo
 	$(BIN)/python -m training.demo

@@ -142,6 +142,20 @@ def summary(lines):
   return last
 
 
+def markdown(summaries):
+  """Summaries of the runs on digits as a Markdown table."""
+  lines = ["| run | bits/dim, trained on | held out | latents' std, level 0 | "
+           'level 1 |', '| --- ' * 5 + '|']
+  for name, (data, _) in RUNS.items():
+    if data == 'digits' and name in summaries:
+      values = [summaries[name][field]
+                for field in (*_MEASURED, 'latent_std_0', 'latent_std_1')]
+      lines.append('| ' + ' | '.join([
+          name.replace('_', ' '), *(f'{value:.2f}' for value in values)]) +
+                   ' |')
+  return '\n'.join(lines)
+
+
 def main(argv=None):
   """Trains, draws and writes.
 

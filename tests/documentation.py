@@ -1,10 +1,15 @@
 """Blocks of code in the pages of the documentation, and how they are run."""
 
+import argparse
+import contextlib
 import dataclasses
 import importlib
+import importlib.util
 import pathlib
 import re
 import shlex
+import shutil
+import tempfile
 from unittest import mock
 
 from absl import flags
@@ -81,6 +86,14 @@ def run(page, names, changed=smaller):
       # A traceback has the line of the page.
       code = '\n' * block.line + changed(block.code)
       exec(compile(code, page, 'exec'), names)
+
+
+def module(path):
+  """Loads a script as a module."""
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  loaded = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(loaded)
+  return loaded
 
 
 def commands(block):
@@ -166,3 +179,31 @@ def _parse(name, arguments):
   finally:
     for flag in set(flags.FLAGS) - known:
       delattr(flags.FLAGS, flag)
+
+
+def main(argv=None):
+  """Runs the code of a page as it stands, and keeps the pictures it draws.
+
+  `python -m tests.documentation docs/index.md docs/start` is how the pictures
+  of that page were made.
+
+  Args:
+    argv: List of arguments. Default value: `None`, those of the command line.
+  """
+  parser = argparse.ArgumentParser(
+      prog='python -m tests.documentation',
+      description='Runs the code of a page, and keeps the pictures it draws.')
+  parser.add_argument('page', type=pathlib.Path)
+  parser.add_argument('folder', type=pathlib.Path)
+  args = parser.parse_args(argv)
+  page, folder = args.page.resolve(), args.folder.resolve()
+  folder.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory() as scratch:
+    with contextlib.chdir(scratch):
+      run(page, {}, changed=lambda code: code)
+    for picture in pathlib.Path(scratch).glob('*.png'):
+      shutil.copy(picture, folder)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,10 +1,16 @@
 """What the README and the pages of `docs/` say works."""
 
+import ast
 import contextlib
+import json
+import re
 
 import numpy as np
+from PIL import Image
 import pytest
 
+from benchmarks import good_and_bad
+from benchmarks import sizes
 from tests import documentation
 
 BY_NAME = {str(page.relative_to(documentation.ROOT)): page
@@ -33,8 +39,18 @@ def given():
   }
 
 
+def write_photos(folder):
+  """A folder of images of two classes, as pages take it for given."""
+  for kind in ('cat', 'dog'):
+    (folder / 'photos' / kind).mkdir(parents=True)
+    for number, pixels in enumerate(images(20)):
+      Image.fromarray(pixels).save(folder / 'photos' / kind / f'{number}.png')
+
+
 @pytest.mark.parametrize('name', WITH_PYTHON)
-def test_the_code_of_a_page_runs(name, tmp_path):
+def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  write_photos(tmp_path)
   with contextlib.chdir(tmp_path):
     documentation.run(BY_NAME[name], given())
 
@@ -69,3 +85,65 @@ def test_what_is_no_command_is_seen(command, message):
   words, = documentation.commands(block)
   with pytest.raises(Exception, match=message):
     documentation.check(words)
+
+
+def defined_in(path):
+  """Names of functions, classes, methods and constants of a file."""
+  names = set()
+
+  def walk(node, prefix):
+    for child in ast.iter_child_nodes(node):
+      if isinstance(child, (ast.FunctionDef, ast.ClassDef)):
+        names.add(prefix + child.name)
+        walk(child, f'{prefix}{child.name}.')
+      elif isinstance(child, ast.Assign):
+        names.update(target.id for target in child.targets
+                     if isinstance(target, ast.Name))
+
+  walk(ast.parse(path.read_text()), '')
+  return names
+
+
+@pytest.mark.parametrize('name', BY_NAME)
+def test_names_that_are_linked_to_their_file_are_in_it(name):
+  page = BY_NAME[name]
+  for linked, path in re.findall(
+      r'\[`([\w.]+)`\]\(([^)]+\.py)\)', page.read_text('utf-8')):
+    names = defined_in((page.parent / path).resolve())
+    assert linked in names or any(
+        n.endswith(f'.{linked}') for n in names), (linked, path)
+
+
+def test_figures_of_your_own_images_are_those_that_were_measured():
+  folder = documentation.ROOT / 'docs' / 'your-images'
+  text = folder.with_suffix('.md').read_text('utf-8')
+  measured = json.loads((folder / 'sizes.json').read_text())
+  assert sizes.markdown(measured['rows']) in text
+  runs = json.loads((folder / 'runs.json').read_text())
+  assert runs.keys() == good_and_bad.RUNS.keys()
+  assert good_and_bad.markdown(runs) in text
+  assert f'the good run below | {runs["good"]["eval_bits_per_dim"]:.2f} |' in (
+      text)
+  for name in ('faces', 'one_level'):
+    assert f' {runs[name]["eval_bits_per_dim"]:.3f} ' in text.replace('\n', ' ')
+  for path in [*folder.glob('*.png')]:
+    assert f'(your-images/{path.name})' in text
+
+
+@pytest.mark.slow
+def test_runs_are_drawn(tmp_path):
+  assert good_and_bad.main([f'--output={tmp_path}', '--quick']) == 0
+  runs = json.loads((tmp_path / 'runs.json').read_text())
+  assert runs.keys() == {'good', 'over_fitting'}
+  assert {path.name for path in tmp_path.glob('*.png')} == {
+      'curves.png', 'samples_good.png', 'samples_cold.png', 'samples_hot.png',
+      'samples_over_fitting.png'}
+
+
+def test_sizes_are_measured(tmp_path, capsys):
+  file = tmp_path / 'sizes.json'
+  assert sizes.main(['--quick', '--rounds=2', f'--json={file}']) == 0
+  row, = json.loads(file.read_text())['rows']
+  assert capsys.readouterr().out.strip() == sizes.markdown([row]).split('\n')[2]
+  assert min(row['first_step_seconds'], row['step_seconds'],
+             row['peak_mebibytes']) > 0.

@@ -67,6 +67,15 @@ def test_python_blocks_run_one_after_the_other(folder, client):
   names['channel'].close()
 
 
+def test_serving_client(client, tmp_path):
+  picture = tmp_path / 'samples.png'
+  bits = documentation.module(
+      ROOT / 'examples' / 'serving_client.py').main([
+          f'--address=localhost:{client.grpc_port}', f'--output={picture}'])
+  assert np.isfinite(bits).all() and bits.shape == (8,)
+  assert picture.exists()
+
+
 @pytest.mark.skipif(not shutil.which('curl'), reason='curl is not installed')
 def test_what_is_asked_with_curl_is_answered(folder, client):
   answers = [json.loads(shell(for_client(code, client), folder))
