@@ -1,7 +1,7 @@
 """Time and memory of training, by size of the images and of the model.
 
 ```shell
-python -m benchmarks.sizes [--quick] [--json FILE]
+python -m benchmarks.sizes [--rounds 10] [--json FILE]
 python -m benchmarks.sizes --markdown FILE
 ```
 
@@ -34,7 +34,6 @@ SIZES = (
     (64, 3, 4, 8, 64, 32, 'recompute'),
     (128, 3, 5, 8, 64, 8, 'recompute'),
 )
-_QUICK = ((4, 1, 1, 1, 4, 2, 'store'),)
 _STEPS = 2000
 
 
@@ -120,8 +119,6 @@ def main(argv=None):
   parser = argparse.ArgumentParser(
       prog='python -m benchmarks.sizes',
       description=__doc__.partition('\n')[0])
-  parser.add_argument('--quick', action='store_true',
-                      help='one small model, to see that it runs')
   parser.add_argument('--rounds', type=int, default=10,
                       help='steps after the first; default: 10')
   parser.add_argument('--json', type=pathlib.Path,
@@ -133,7 +130,7 @@ def main(argv=None):
     print(markdown(json.loads(args.markdown.read_text())['rows']))
     return 0
   rows = []
-  for size in _QUICK if args.quick else SIZES:
+  for size in SIZES:
     rows.append(pairs.in_fresh_process(
         'benchmarks.sizes', 'measure', *size, args.rounds))
     print(markdown(rows[-1:]).splitlines()[-1], flush=True)

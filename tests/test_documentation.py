@@ -12,6 +12,7 @@ import pytest
 from benchmarks import good_and_bad
 from benchmarks import sizes
 from tests import documentation
+import tfp_glow
 
 BY_NAME = {str(page.relative_to(documentation.ROOT)): page
            for page in documentation.PAGES}
@@ -125,9 +126,28 @@ def test_figures_of_your_own_images_are_those_that_were_measured():
   assert f'the good run below | {runs["good"]["eval_bits_per_dim"]:.2f} |' in (
       text)
   for name in ('faces', 'one_level'):
-    assert f' {runs[name]["eval_bits_per_dim"]:.3f} ' in text.replace('\n', ' ')
-  for path in [*folder.glob('*.png')]:
+    assert f' {runs[name]["eval_bits_per_dim"]:.3f}' in text
+  for path in folder.glob('*.png'):
     assert f'(your-images/{path.name})' in text
+
+
+def test_bits_per_dim_to_expect_are_those_that_were_measured_or_published():
+  docs = documentation.ROOT / 'docs'
+  text = (docs / 'your-images.md').read_text('utf-8')
+  faces = json.loads((documentation.ROOT / 'tfp_glow' / 'pretrained' /
+                      'faces.json').read_text())['figures']['bits_per_dim']
+  bounded, = (row for row in json.loads(
+      (docs / 'stability' / 'photographs.json').read_text())
+              if row['form'] == 'b=0.5')
+  assert f'a Glow of 819,444 weights | {faces:.3f} |' in text
+  assert f'{bounded["steps"]} steps ([Stability](stability.md)) | ' + (
+      f'{bounded["bits_per_dim_end"]:.3f} |') in text
+  for images, name in (('CIFAR-10', 'glow_cifar10'),
+                       ('ImageNet, 32x32', 'glow_imagenet_32'),
+                       ('CelebA-HQ, 256x256', 'glow_celeba_hq_256')):
+    preset = tfp_glow.presets.get(name)
+    assert re.search(rf'\| {images} \| {preset.num_bits} \| [^|]* \| '
+                     rf'{preset.bits_per_dim} \|', text)
 
 
 @pytest.mark.slow
@@ -140,10 +160,10 @@ def test_runs_are_drawn(tmp_path):
       'samples_over_fitting.png'}
 
 
-def test_sizes_are_measured(tmp_path, capsys):
-  file = tmp_path / 'sizes.json'
-  assert sizes.main(['--quick', '--rounds=2', f'--json={file}']) == 0
-  row, = json.loads(file.read_text())['rows']
-  assert capsys.readouterr().out.strip() == sizes.markdown([row]).split('\n')[2]
+def test_sizes_are_measured():
+  size = (4, 1, 1, 1, 4, 2, 'store')
+  row = sizes.measure(*size, rounds=2)
+  assert tuple(row.values())[:7] == size
   assert min(row['first_step_seconds'], row['step_seconds'],
              row['peak_mebibytes']) > 0.
+  assert '| 4x4x1 | 1 x 1, 4 |' in sizes.markdown([row])
