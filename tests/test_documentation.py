@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import inspect
 import json
 import re
 
@@ -113,6 +114,18 @@ def test_names_that_are_linked_to_their_file_are_in_it(name):
     names = defined_in((page.parent / path).resolve())
     assert linked in names or any(
         n.endswith(f'.{linked}') for n in names), (linked, path)
+
+
+@pytest.mark.parametrize('module', [tfp_glow, tfp_glow.networks],
+                         ids=lambda module: module.__name__)
+def test_the_reference_has_every_public_name(module):
+  text = ''.join(page.read_text('utf-8') for name, page in BY_NAME.items()
+                 if name.startswith('docs/reference/'))
+  named = re.findall(rf'^::: {module.__name__}\.(\w+)$', text, re.MULTILINE)
+  public = {name for name, value in vars(module).items()
+            if not name.startswith('_') and not inspect.ismodule(value)}
+  assert sorted(named) == sorted(public | (
+      {'presets'} if module is tfp_glow else set()))
 
 
 def test_figures_of_your_own_images_are_those_that_were_measured():
