@@ -109,11 +109,21 @@ def commands(block):
   return found
 
 
-def check(words):
+def inline_commands(page):
+  """The commands within a page's sentences; they may leave flags out."""
+  text = re.sub(r'^```.*?^```$', '', page.read_text('utf-8'),
+                flags=re.MULTILINE | re.DOTALL)
+  return [shlex.split(command) for command in re.findall(
+      r'`((?:make|python -m (?:training|benchmarks))[^`]*)`', text)]
+
+
+def check(words, whole=True):
   """Raises if a command has no such module, flag, target or extra.
 
   Args:
     words: What `commands` gives.
+    whole: Whether nothing that the command needs may be left out.
+      Default value: `True`.
   """
   while '=' in words[0]:  # variables of the environment
     words = words[1:]
@@ -121,7 +131,7 @@ def check(words):
   if name == 'make':
     _check_make(words[1:])
   elif name == 'python' and words[1] == '-m':
-    _check_module(words[2], words[3:])
+    _check_module(words[2], words[3:], whole)
   elif words[:2] == ['pip', 'install']:
     _check_extras(' '.join(words[2:]))
   else:
@@ -147,14 +157,14 @@ def _check_extras(words):
         raise ValueError(f'setup.py has no extra {extra}.')
 
 
-def _check_module(name, arguments):
+def _check_module(name, arguments, whole):
   path = ROOT.joinpath(*name.split('.'))
   path = path / '__main__.py' if path.is_dir() else path.with_suffix('.py')
   if name.split('.')[0] not in ('training', 'benchmarks'):
     return  # of another package
   source = path.read_text()
   if 'def define_flags():' in source:
-    _parse(name, arguments)
+    _parse(name, arguments, whole)
     return
   # Commands of argparse: some share what `benchmarks.command` defines.
   source += (ROOT / 'benchmarks' / 'command.py').read_text()
@@ -164,13 +174,19 @@ def _check_module(name, arguments):
       raise ValueError(f'{name} has no flag {flag}.')
 
 
-def _parse(name, arguments):
+def _parse(name, arguments, whole):
   """Parses flags of a command as it does itself; recipes are read."""
   from training import command
   known = set(flags.FLAGS)
   argv = [name, *arguments]
   try:
     importlib.import_module(name).define_flags()
+    if not whole:
+      unknown = [word for word in arguments if word.startswith('--') and
+                 re.split(r'[.=]', word[2:])[0] not in ['help', *flags.FLAGS]]
+      if unknown:
+        raise ValueError(f'{name} has no flag {unknown[0]}.')
+      return
     with mock.patch('sys.argv', argv):
       command.check_recipe(argv)
       unknown = flags.FLAGS(argv)[1:]

@@ -70,6 +70,12 @@ def test_every_block_is_run_or_says_why_not(name):
         documentation.check(words)
 
 
+@pytest.mark.parametrize('name', BY_NAME)
+def test_commands_within_sentences_are_there(name):
+  for words in documentation.inline_commands(BY_NAME[name]):
+    documentation.check(words, whole=False)
+
+
 @pytest.mark.parametrize('command, message', [
     ('python -m training.sample --workdir a --temperature_s 1',
      "Unknown command line flag 'temperature_s'"),
