@@ -13,6 +13,9 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1  /p' $(MAKEFILE_LIST) \
 	  | awk '{ name = $$1; $$1 = ""; printf "make %-10s%s\n", name, $$0 }'
 
+.PHONY: install
+install: $(INSTALLED)  ## Make the virtual environment .venv
+
 .PHONY: demo
 demo: $(INSTALLED)  ## Train a Glow on cartoon faces; results in runs/demo
 	$(BIN)/python -m training.demo
@@ -56,9 +59,13 @@ test-all: $(INSTALLED)  ## Run all tests, the slow ones too
 lint: $(INSTALLED)  ## Check the code's style
 	$(BIN)/python -m ruff check .
 
+.PHONY: docs
+docs: $(INSTALLED)  ## Build the documentation into site/; a dead link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 .PHONY: clean
 clean:  ## Remove the virtual environment, caches and build products; keep runs/
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What an interrupted installation leaves may look complete to pip, so it starts

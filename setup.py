@@ -29,7 +29,13 @@ _STUDIO = [
     'pillow>=10.1,<13',
 ]
 
-_TEST = _TRAIN + _SERVING + _STUDIO + [
+_DOCS = [
+    'mkdocs>=1.6,<2',
+    'mkdocs-material>=9.8,<10',
+    'mkdocstrings[python]>=1.0,<2',
+]
+
+_TEST = _TRAIN + _SERVING + _STUDIO + _DOCS + [
     'playwright>=1.65',
     'pytest>=8.1',
     'pytest-xdist>=3.6',
@@ -62,6 +68,7 @@ setuptools.setup(
     ],
     extras_require={
         'benchmark': _BENCHMARK,
+        'docs': _DOCS,
         'gpu': ['tensorflow[and-cuda]>=2.21,<2.22'],
         'serving': _SERVING,
         'studio': _STUDIO,

@@ -36,12 +36,12 @@ def peak(memory, num_steps, width, batch_size):
   """
   from benchmarks import steps
 
-  before = _status('VmRSS')
+  before = status('VmRSS')
   run = steps.train_step(
       steps.our_glow(num_steps, width, memory), batch_size)
   run()
   run()
-  return _status('VmHWM') - before
+  return status('VmHWM') - before
 
 
 def fit_peak(side, num_steps, width, batch_size):
@@ -79,7 +79,7 @@ def growth(num_steps, first, last):
     def on_train_batch_end(self, batch, logs=None):
       if batch + 1 in (first, last):
         gc.collect()
-        sizes[batch + 1] = _status('VmRSS')
+        sizes[batch + 1] = status('VmRSS')
 
   repeated = np.resize(images, (8 * last, *images.shape[1:]))
   model.fit(repeated, batch_size=8, verbose=0, callbacks=[Watch()])
@@ -136,7 +136,7 @@ def measure(quick, rounds, normflows=None):
       [[after, before]], unit='MiB', goal=1.01)
 
 
-def _status(name):
+def status(name):
   """A size of this process, in MiB, from Linux."""
   for line in pathlib.Path('/proc/self/status').read_text().splitlines():
     if line.startswith(name + ':'):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import functools
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,7 @@ _CarryBack = Callable[[tf.Tensor], tf.Tensor]
 
 
 def score_map(model: model_lib.FlowModel, images: np.ndarray,
-              **conditions) -> tf.Tensor:
+              **conditions: Any) -> tf.Tensor:
   """Splits the bits/dim of images up among their pixels.
 
   ```none

@@ -53,7 +53,7 @@ class Typicality:
   standard_deviation: float
 
   @classmethod
-  def fit(cls, bits_per_dim) -> 'Typicality':
+  def fit(cls, bits_per_dim: Any) -> 'Typicality':
     """Computes mean and standard deviation.
 
     Args:
@@ -76,19 +76,19 @@ class Typicality:
           'the images that it was trained on.')
     return cls(float(np.mean(bits)), float(np.std(bits, ddof=1)))
 
-  def distance(self, bits_per_dim) -> tf.Tensor:
+  def distance(self, bits_per_dim: Any) -> tf.Tensor:
     """Distance of each image, `[N]`, in bits/dim, of its bits/dim `[N]`."""
     bits_per_dim = tf.convert_to_tensor(bits_per_dim)
     return tf.abs(bits_per_dim - tf.cast(self.mean, bits_per_dim.dtype))
 
-  def batch_distance(self, bits_per_dim) -> tf.Tensor:
+  def batch_distance(self, bits_per_dim: Any) -> tf.Tensor:
     """Distance of a batch, `[]`, in bits/dim, of its images' bits/dim `[N]`."""
     return self.distance(tf.reduce_mean(bits_per_dim))
 
 
 def score(model: model_lib.FlowModel, images: np.ndarray,
           method: str = 'complexity', reference: Any = None,
-          **conditions) -> tf.Tensor:
+          **conditions: Any) -> tf.Tensor:
   """Says how unusual images are: the higher, the more so.
 
   ```none
@@ -152,7 +152,7 @@ def score(model: model_lib.FlowModel, images: np.ndarray,
 
 
 def score_each(model: model_lib.FlowModel, images: np.ndarray,
-               references: dict[str, Any], **conditions) -> dict[
+               references: dict[str, Any], **conditions: Any) -> dict[
                    str, tf.Tensor]:
   """Computes several scores of one evaluation of the model.
 

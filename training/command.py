@@ -122,7 +122,7 @@ def _recipes():
           f'{", ".join(presets.PRESETS)}')
 
 
-def _check_recipe(argv):
+def check_recipe(argv):
   """Raises if the recipe is not there, or is no run of the papers."""
   for argument, following in zip(argv, [*argv[1:], '']):
     flag, equals, recipe = argument.partition('=')
@@ -139,7 +139,7 @@ def _check_recipe(argv):
 
 def _parse(argv):
   try:
-    _check_recipe(argv)
+    check_recipe(argv)
     return app.parse_flags_with_usage(argv)
   except AttributeError as error:
     # A field that the recipe does not have; the nearest is named.

@@ -2,26 +2,24 @@
 
 import json
 import pathlib
-import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import documentation
 from training.data import condition
 
 ROOT = pathlib.Path(__file__).parents[2]
-GUIDE = (ROOT / 'docs' / 'conditions.md').read_text()
-BLOCKS = re.findall(r'^```(\w+)\n(.*?)^```$', GUIDE, re.MULTILINE | re.DOTALL)
+PAGE = ROOT / 'docs' / 'conditions.md'
+GUIDE = PAGE.read_text()
 RUNS = ('faces_downsample', 'faces_grey', 'faces_mask')
 
 
 @pytest.fixture(scope='module')
 def names():
   names = {}
-  for kind, code in BLOCKS:
-    if kind == 'python':
-      exec(code, names)
+  documentation.run(PAGE, names, changed=str)
   return names
 
 

@@ -62,14 +62,14 @@ def test_help_lists_recipes_and_says_where_fields_are():
 def test_a_recipe_that_is_not_there_lists_those_that_are(arguments):
   with pytest.raises((OSError, ValueError), match=(
       'is no recipe|there is no recipe')) as error:
-    command._check_recipe(['train', *arguments, '--config.steps=3'])
+    command.check_recipe(['train', *arguments, '--config.steps=3'])
   for name in ('digits_nice.py', 'preset.py:NAME', 'glow_cifar10'):
     assert name in str(error.value)
 
 
 def test_a_recipe_that_is_there_passes():
   for path in ('digits.py', 'preset.py:glow_cifar10'):
-    command._check_recipe(
+    command.check_recipe(
         ['train', f'--config={_FOLDER}/configs/{path}', '--config.steps=3'])
 
 

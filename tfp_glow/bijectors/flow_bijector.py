@@ -175,7 +175,7 @@ class FlowBijector(execution.Layer, tfb.Bijector):
     result, log_det = evaluate(self, value, inverse, context)
     return result, execution.per_event(log_det, value, event_ndims)
 
-  def initialize(self, y, **conditions):
+  def initialize(self, y: tf.Tensor, **conditions: Any) -> tf.Tensor:
     """Runs data-dependent initialisation on one batch of data.
 
     It sets variables, so run it eagerly, or in a graph that runs it once. It

@@ -1,5 +1,6 @@
 """Checkpoints of Glow's own program."""
 
+from collections.abc import Mapping
 import os
 
 import numpy as np
@@ -22,7 +23,10 @@ _WITHOUT_VARIABLES = (
     squeeze.Squeeze, top_prior.TopPrior, tfp.bijectors.Reshape)
 
 
-def load_openai_glow(weights, image_shape, averaged=False, dtype=tf.float32):
+def load_openai_glow(
+    weights: str | os.PathLike | Mapping[str, np.ndarray],
+    image_shape: tuple[int, int, int], averaged: bool = False,
+    dtype: tf.DType = tf.float32) -> glow_lib.Glow:
   """Builds a `Glow` with the weights of the paper's own program.
 
   Levels, steps, width, coupling, permutation, priors and the classifier head
@@ -61,7 +65,7 @@ def load_openai_glow(weights, image_shape, averaged=False, dtype=tf.float32):
   return flow
 
 
-def save_openai_glow(flow, path):
+def save_openai_glow(flow: glow_lib.Glow, path: str | os.PathLike) -> str:
   """Writes a `Glow` as a TF1 checkpoint that the paper's program restores.
 
   Args:

@@ -1,7 +1,10 @@
 """Checkpoints of RealNVP's own program."""
 
+from collections.abc import Mapping
 import itertools
+import os
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors import batch_norm
@@ -12,7 +15,10 @@ from tfp_glow.checkpoints import tf1
 from tfp_glow.flows import real_nvp as real_nvp_lib
 
 
-def load_dinh_real_nvp(weights, image_shape, averaged=False, dtype=tf.float32):
+def load_dinh_real_nvp(
+    weights: str | os.PathLike | Mapping[str, np.ndarray],
+    image_shape: tuple[int, int, int], averaged: bool = False,
+    dtype: tf.DType = tf.float32) -> real_nvp_lib.RealNVP:
   """Builds a `RealNVP` with the weights of the paper's own program.
 
   Scales, width and residual blocks are read off names and shapes.

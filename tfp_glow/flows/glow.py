@@ -1,6 +1,7 @@
 """Glow: Kingma and Dhariwal, 2018. https://arxiv.org/abs/1807.03039"""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -189,7 +190,7 @@ class Glow(multiscale_flow.MultiscaleFlow):
     """The Keras layer of the classifier head, or `None`."""
     return self._classifier and self._classifier.network
 
-  def top_latent(self, z, label=None):
+  def top_latent(self, z: tf.Tensor, label: Any = None) -> tf.Tensor:
     """The top latent as it was before it was standardised.
 
     Args:
@@ -203,7 +204,7 @@ class Glow(multiscale_flow.MultiscaleFlow):
     conditions = {} if self._num_classes is None else {'label': label}
     return self._top_prior.forward(self.split_latent(z)[-1], **conditions)
 
-  def class_logits(self, z, label):
+  def class_logits(self, z: tf.Tensor, label: Any) -> tf.Tensor:
     """Log-odds of the classes, from the mean of the top latent over pixels.
 
     Args:

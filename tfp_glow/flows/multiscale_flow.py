@@ -1,6 +1,8 @@
 """Base of the three flows: flat latents, part by part."""
 
+from collections.abc import Sequence
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,12 +31,12 @@ class MultiscaleFlow(chain.Chain):
     return super().condition_names - {'feature_map', 'context'} | needed
 
   @property
-  def preprocessing(self):
+  def preprocessing(self) -> str:
     """Python `str`: the preprocessing of pixels that the flow was made for."""
     return 'centered'
 
   @property
-  def condition_shapes(self):
+  def condition_shapes(self) -> dict[str, tuple[int, ...]]:
     """`dict` of event shapes of conditions that no call can do without."""
     channels = self._config.get('feature_map_channels')
     size = self._config.get('context_size')
@@ -46,11 +48,11 @@ class MultiscaleFlow(chain.Chain):
     return shapes
 
   @property
-  def latent_shapes(self):
+  def latent_shapes(self) -> list[tuple[int, ...]]:
     """Shapes of the levels' latents, the first level first."""
     return list(self._latent_shapes)
 
-  def split_latent(self, z):
+  def split_latent(self, z: Any) -> list[tf.Tensor]:
     """Splits a flat latent.
 
     Args:
@@ -72,7 +74,7 @@ class MultiscaleFlow(chain.Chain):
             for part, shape in zip(tf.split(z, sizes, axis=-1),
                                    self._latent_shapes)]
 
-  def join_latent(self, parts):
+  def join_latent(self, parts: Sequence[Any]) -> tf.Tensor:
     """Puts a flat latent together.
 
     Args:

@@ -126,7 +126,8 @@ class Preset:
   notes: str = ''
   reproduced: bool = False
 
-  def build(self, seed=None, memory='store'):
+  def build(self, seed: int | None = None, memory: str = 'store',
+           ) -> glow.Glow | real_nvp.RealNVP:
     """Builds the flow.
 
     Args:
@@ -148,7 +149,8 @@ class Preset:
         num_classes=self.num_classes, classifier=self.weight_y > 0.,
         memory=memory, seed=seed)
 
-  def model(self, seed=None, memory='store'):
+  def model(self, seed: int | None = None, memory: str = 'store',
+           ) -> model_lib.FlowModel:
     """Builds the flow, and a `FlowModel` around it.
 
     Args:
@@ -165,7 +167,7 @@ class Preset:
         preprocessing=self.preprocessing, weight_y=self.weight_y, seed=seed)
 
 
-def get(name):
+def get(name: str) -> Preset:
   """Looks a preset up.
 
   Args:

@@ -230,7 +230,8 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
           'initialised from data, within a bijector that is none of '
           'tfp_glow: compose with `tfp_glow.Chain`, which reaches it.')
 
-  def call(self, inputs, training=False, updates=None):
+  def call(self, inputs: Any, training: bool = False,
+           updates: execution.Updates | None = None) -> dict[str, tf.Tensor]:
     """Bits/dim of images.
 
     Args:

@@ -1,22 +1,27 @@
 """Writes a model the way TensorFlow Serving expects it."""
 
+from collections.abc import Mapping
 import contextlib
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 from absl import logging
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow import model as model_lib
 from tfp_glow import scores
 from tfp_glow.serving import extras
 from tfp_glow.serving import signatures as signatures_lib
 from tfp_glow.serving import versions
 
 
-def export_saved_model(model, directory, directions=None, examples=None,
-                       typicality=None):
+def export_saved_model(
+    model: model_lib.FlowModel, directory: str | os.PathLike,
+    directions: Mapping[str, Any] | None = None, examples: Any = None,
+    typicality: scores.Typicality | None = None) -> str:
   """Writes a model for TensorFlow Serving, under the next version number.
 
   Signatures, batch-major, every row independent of the others:
