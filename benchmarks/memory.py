@@ -56,7 +56,7 @@ def fit_peak(side, num_steps, width, batch_size):
   from benchmarks import start
 
   start.fit_step(side, num_steps, width, batch_size)()
-  return _status('VmHWM')
+  return status('VmHWM')
 
 
 def growth(num_steps, first, last):
