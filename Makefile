@@ -39,6 +39,7 @@ images: $(INSTALLED)  ## Draw the README's pictures anew, of the pretrained face
 	mkdir -p docs/images
 	cd runs/images && cp samples.png interpolation.png attributes.png \
 	  ../../docs/images
+	$(BIN)/python -m training.studio.screenshots
 
 # Of an export: make studio MODEL=runs/faces/export
 MODEL ?=

@@ -70,7 +70,7 @@ def measure(path, rounds):
     for tab, label, values, name in MOVES:
       screenshots.open_tab(shown, tab)
       shown.wait_for_selector(f'#{name} img')
-      shown.wait_for_load_state('networkidle')
+      screenshots.settle(shown)
       seconds = []
       for i in range(rounds):
         seconds.append(1e-3 * shown.evaluate(

@@ -62,8 +62,8 @@ def run(workdir, overrides=()):
        ('sample', folder, '--seed=0'), ('curve', folder)],
       [('manipulate', folder, f'--attribute={",".join(_ATTRIBUTES)}',
         '--strengths=0,0.5,1,1.5,2'),
-       ('export', folder, *(f'--direction={name}={workdir}/{name}.npy'
-                            for name in _ATTRIBUTES)),
+       ('export', folder, '--examples=128',
+        *(f'--direction={name}={workdir}/{name}.npy' for name in _ATTRIBUTES)),
        ('levels', folder)]])
   summary = {
       'bits_per_dim_before': metrics.read(workdir)[0]['eval_bits_per_dim'],

@@ -1,11 +1,13 @@
 """What the page is made of: uploads, pictures, its command."""
 
+import types
 
 import numpy as np
 from PIL import Image
 import pytest
 
 from training import processes
+from training.studio import judge
 from training.studio import pictures
 from training.studio import served
 from training.studio import uploads
@@ -120,3 +122,16 @@ def test_the_command_says_what_it_needs():
       'training.studio', '--model', '/missing', capture_errors=True)
   assert result.returncode
   assert 'Error: /missing is no export' in result.stderr
+
+
+def test_white_comes_back_if_its_bits_do():
+  # Of 5 bits white is 248, but what is drawn beyond the last bin is 255.
+  image = np.full((2, 2, 1), 255, np.uint8)
+  for back, said in ((248, 'comes back exactly'), (240, '4 of 4 pixels')):
+    model = types.SimpleNamespace(
+        bins=lambda images: images >> 3 << 3,
+        come_back=lambda images, label, back=back: served.Pictures(
+            np.full_like(images, back), np.array([True])))
+    tab = object.__new__(judge.Judge)
+    tab._model = model
+    assert said in tab._way_back(image, None)

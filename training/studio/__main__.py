@@ -38,20 +38,10 @@ def main(argv=None):
   from training.studio import served
   with tempfile.TemporaryDirectory() as folder:
     try:
-      model = served.Model(args.model or _faces(folder))
+      model = served.Model(args.model or served.faces(folder))
     except ValueError as error:
       sys.exit(f'Error: {error}')
     page.Page(model).launch(args.host, args.port)
-
-
-def _faces(folder):
-  """The path of an export of the faces that come with the package."""
-  # An export of one's own needs none of the library.
-  import tfp_glow
-  print('Preparing the faces that come with the package ...', flush=True)
-  model = tfp_glow.pretrained('faces')
-  return tfp_glow.export_saved_model(
-      model, folder, model.directions, model.examples)
 
 
 if __name__ == '__main__':

@@ -85,7 +85,8 @@ class Judge:
     if not back.finite[0]:
       return '**It does not come back**: the flow broke down.'
     # Glow's program gives 255 for all that is beyond the last bin.
-    wrong = np.any(self._model.bins(back.images[0]) != image, axis=-1)
+    wrong = np.any(self._model.bins(back.images[0]) != self._model.bins(image),
+                   axis=-1)
     if not wrong.any():
       return ('**It comes back exactly**: encoded and decoded, every pixel '
               'is what it was.')

@@ -2,7 +2,7 @@
 
 For example
 
-    python -m training.studio.screenshots --model runs/faces/export
+    python -m training.studio.screenshots
 
 writes docs/images/studio_make.png, studio_make_narrow.png and so on. It needs
 Playwright and Chromium (`apt-get install chromium`).
@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import pathlib
 import shutil
+import tempfile
 
 from training.studio import page
 from training.studio import served
@@ -71,6 +72,16 @@ def open_tab(shown, name):
   tab.first.click()
 
 
+def settle(shown):
+  """Waits until pictures have come and what fades in is there.
+
+  Not for a network that is idle: Gradio keeps a connection open.
+  """
+  shown.wait_for_timeout(1000)
+  shown.wait_for_function(
+      '[...document.images].every((image) => image.complete)')
+
+
 def main(argv=None):
   """Takes the pictures.
 
@@ -80,21 +91,22 @@ def main(argv=None):
   parser = argparse.ArgumentParser(
       prog='python -m training.studio.screenshots',
       description=__doc__.split('\n\n')[0])
-  parser.add_argument('--model', metavar='DIR', required=True,
-                      help='an export, or the folder of its versions')
+  parser.add_argument('--model', metavar='DIR',
+                      help='an export, or the folder of its versions; by '
+                      'default the faces that come with the package')
   parser.add_argument('--output', type=pathlib.Path, metavar='DIR',
                       default=pathlib.Path('docs/images'))
   args = parser.parse_args(argv)
   args.output.mkdir(parents=True, exist_ok=True)
-  studio = page.Page(served.Model(args.model))
+  with tempfile.TemporaryDirectory() as folder:
+    studio = page.Page(served.Model(args.model or served.faces(folder)))
   url = studio.launch(block=False)
   with browser() as chromium:
     for suffix, width in _WIDTHS.items():
       shown = open_page(chromium, url, width)
       for tab in TABS:
         open_tab(shown, tab)
-        shown.wait_for_load_state('networkidle')
-        shown.wait_for_timeout(500)  # until what fades in is there
+        settle(shown)
         path = args.output / f'studio_{tab.lower()}{suffix}.png'
         shown.screenshot(path=path, full_page=True)
         print(path)

@@ -162,6 +162,23 @@ class Model:
     return {key: value.numpy() for key, value in answer.items()}
 
 
+def faces(folder):
+  """Exports the faces that come with the package to a folder.
+
+  Args:
+    folder: Path.
+
+  Returns:
+    path: Python `str`, the export's.
+  """
+  # An export of one's own needs none of the library.
+  import tfp_glow
+  print('Preparing the faces that come with the package ...', flush=True)
+  model = tfp_glow.pretrained('faces')
+  return tfp_glow.export_saved_model(
+      model, folder, model.directions, model.examples)
+
+
 def _newest(path):
   """The folder of an export, or of the newest of its versions."""
   path = pathlib.Path(path).expanduser()
