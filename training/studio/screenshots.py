@@ -82,6 +82,13 @@ def settle(shown):
       '[...document.images].every((image) => image.complete)')
 
 
+def _move_sliders(shown):
+  """Moves the first attribute's slider, so that there is something to see."""
+  sliders = shown.locator('input[type=range]:visible')
+  if sliders.count():
+    sliders.first.fill('2')
+
+
 def main(argv=None):
   """Takes the pictures.
 
@@ -107,6 +114,9 @@ def main(argv=None):
       for tab in TABS:
         open_tab(shown, tab)
         settle(shown)
+        if tab == 'Change':
+          _move_sliders(shown)
+          settle(shown)
         path = args.output / f'studio_{tab.lower()}{suffix}.png'
         shown.screenshot(path=path, full_page=True)
         print(path)
