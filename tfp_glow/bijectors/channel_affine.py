@@ -162,10 +162,10 @@ def _then(first, second):
   """Two maps, one after the other, as one."""
   (a, a_shift, a_log_det), (b, b_shift, b_log_det) = first, second
   if _is_diagonal(second):
-    matrix = a * (b if _is_diagonal(first) else b[..., None, :])
+    matrix = a * (b if _is_diagonal(first) else tf.expand_dims(b, -2))
     shift = a_shift * b
   else:
-    matrix = a[..., None] * b if _is_diagonal(first) else a @ b
+    matrix = (tf.expand_dims(a, -1) * b if _is_diagonal(first) else a @ b)
     # So small that a sum costs less than the call of a product.
-    shift = tf.reduce_sum(a_shift[..., None] * b, axis=-2)
+    shift = tf.reduce_sum(tf.expand_dims(a_shift, -1) * b, axis=-2)
   return matrix, shift + b_shift, a_log_det + b_log_det

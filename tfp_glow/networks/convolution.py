@@ -39,8 +39,9 @@ def with_edge_channel(kernel, bias, event_shape):
     event_shape: `(H, W, C)`, ints or scalar tensors, or `None`: the map is
       left to `convolve`.
   """
-  inside, edge = kernel[..., :-1, :], kernel[..., -1, :]
-  *leading, size, _, filters = edge.shape
+  *leading, size, _, channels, filters = kernel.shape
+  # Not by slicing: the gradient of a split is one concatenation.
+  inside, edge = tf.split(kernel, [channels - 1, 1], axis=-2)
   edge = tf.reshape(edge, [*leading, size**2, filters])
   if event_shape is None:
     return Convolution(inside, bias, edge)
@@ -102,6 +103,13 @@ def image_size(images):
   return height, width
 
 
+def per_filter(scale):
+  """Returns `[..., 1, 1, 1, F]` of `[..., F]`, to scale kernels with."""
+  # Not by slicing, whose gradient costs more than a reshape.
+  *leading, filters = scale.shape
+  return tf.reshape(scale, [*leading, 1, 1, 1, filters])
+
+
 def as_matrix(kernel):
   """Returns `[C, F]` of a kernel `[1, 1, C, F]`."""
   return tf.reshape(kernel, kernel.shape[-2:])
@@ -112,7 +120,7 @@ def _map(bias, edge, height, width):
   *leading, taps, filters = edge.shape
   maps = tf.matmul(_taps_on_edge(height, width, taps, edge.dtype), edge)
   return tf.reshape(
-      maps + bias[..., None, :], [*leading, height, width, filters])
+      maps + tf.expand_dims(bias, -2), [*leading, height, width, filters])
 
 
 def _taps_on_edge(height, width, taps, dtype):

@@ -64,7 +64,7 @@ class ActNormConv2D(prepared_network.PreparedNetwork):
     kernel, shift, log_scale = weights
     # (conv(x, kernel) + shift) s = conv(x, kernel s) + shift s
     scale = tf.exp(normalization.LOG_SCALE_FACTOR * log_scale)
-    kernel, bias = kernel * _per_filter(scale), shift * scale
+    kernel, bias = kernel * convolution.per_filter(scale), shift * scale
     if self.kernel_size == 1:
       return convolution.Convolution(kernel, bias)
     return convolution.with_edge_channel(kernel, bias, event_shape)
@@ -136,7 +136,7 @@ class ZeroConv2D(prepared_network.PreparedNetwork):
     kernel, bias, log_scale = weights
     # (conv(x, kernel) + bias) s = conv(x, kernel s) + bias s
     scale = tf.exp(normalization.LOG_SCALE_FACTOR * log_scale)
-    kernel, bias = kernel * _per_filter(scale), bias * scale
+    kernel, bias = kernel * convolution.per_filter(scale), bias * scale
     if self.interleaved:
       # Sorting the weights is cheaper than sorting the image.
       kernel, bias = _halves_last(kernel), _halves_last(bias)
@@ -324,11 +324,6 @@ def _channels(*shapes):
 def _kernel_shape(size, in_channels, out_channels):
   edge = 1 if size == 3 else 0
   return [size, size, in_channels + edge, out_channels]
-
-
-def _per_filter(scale):
-  """Returns `[..., 1, 1, 1, F]` of `[..., F]`."""
-  return scale[..., None, None, None, :]
 
 
 def _halves_last(values):

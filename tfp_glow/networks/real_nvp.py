@@ -87,7 +87,7 @@ class WeightNormConv2D(prepared_network.PreparedNetwork):
     if self.use_magnitude:
       scale *= rest.pop(0)
     return convolution.Convolution(
-        kernel * scale[..., None, None, None, :], *rest)
+        kernel * convolution.per_filter(scale), *rest)
 
   def apply(self, prepared, kept, *conditions, context, dtype):
     return convolution.convolve(kept, prepared, dtype)
