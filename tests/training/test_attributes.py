@@ -133,7 +133,7 @@ def test_the_judge_sees_what_a_direction_adds(run):
   moves = directions.of_attributes(_Drawing(), images, ['smile', 'glasses'])
   first, *lines = judge.judge_directions(
       _Drawing(), images, held_out, {**moves, 'smile': 0. * moves['smile']},
-      [0., 4.], 100)
+      [0., 4.], 270)
   assert first['held_out_images'] == 30
   assert first['accuracy_on_held_out_images']['glasses'] > .6
   by_name = {(line['attribute'], line['strength']): line for line in lines}
