@@ -1,5 +1,6 @@
 """What every test finds."""
 
+import gc
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -13,6 +14,16 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow
+
+
+def pytest_collection_finish():
+  """Spares garbage collections the million objects that imports made.
+
+  Tracing makes so many objects that it would go through those again and again,
+  for a third of the time of the tests.
+  """
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture(autouse=True)

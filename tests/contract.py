@@ -178,6 +178,18 @@ def make(name, dtype):
   return bijector
 
 
+def jacobian(map_, value, conditions):
+  """Jacobians `[N, D, D]`: of D copies of an event, one gradient each."""
+  size = value.shape[1:].num_elements()
+  copies = tf.repeat(value, size, axis=0)
+  conditions = {k: tf.repeat(v, size, axis=0) for k, v in conditions.items()}
+  with tf.GradientTape() as tape:
+    tape.watch(copies)
+    results = tf.reshape(map_(copies, **conditions), [-1, size, size])
+    own = tf.linalg.diag_part(results)
+  return tf.reshape(tape.gradient(own, copies), [-1, size, size])
+
+
 def data(name, dtype, batch_shape):
   """Data of a case, `[*batch_shape, *event_shape]`."""
   shape = [*batch_shape, *CASES[name].event_shape]

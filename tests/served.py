@@ -27,7 +27,7 @@ def make_model(name):
   """A small model whose every weight has moved off its initial value."""
   if name == 'real_nvp':
     flow = dinh.randomise(tg.RealNVP(
-        SHAPE, width=2, residual_blocks=1, seed=0))
+        SHAPE, scales=1, width=2, residual_blocks=1, seed=0))
     return tg.FlowModel(flow, preprocessing='logit')
   if name == 'nice':
     flow = dinh.randomise(tg.NICE(SIZE, width=8, hidden_layers=1, seed=0))

@@ -11,8 +11,18 @@ from tests import test_model
 import tfp_glow as tg
 
 
-def test_interpolation_begins_and_ends_with_the_images():
-  model = test_model.make_model()
+# They are not trained, so that their graphs serve all tests.
+@pytest.fixture(scope='module')
+def model():
+  return test_model.make_model()
+
+
+@pytest.fixture(scope='module')
+def class_model():
+  return test_model.make_model(num_classes=3)
+
+
+def test_interpolation_begins_and_ends_with_the_images(model):
   a, b = test_model.random_images(3), test_model.random_images(3, seed=1)
   images = tg.interpolate(model, a, b, 5)
   assert images.shape == [3, 5, *test_model.SHAPE]
@@ -23,8 +33,7 @@ def test_interpolation_begins_and_ends_with_the_images():
   assert np.mean(images[:, 2] == middle) > .98
 
 
-def test_a_sphere_keeps_the_length_of_latents():
-  model = test_model.make_model()
+def test_a_sphere_keeps_the_length_of_latents(model):
   a, b = test_model.random_images(3), test_model.random_images(3, seed=1)
   images = tg.interpolate(model, a, b, 5, method='spherical')
   np.testing.assert_array_equal(images[:, 0], a)
@@ -53,23 +62,22 @@ def test_an_arc_of_no_angle_is_a_line(other):
   np.testing.assert_allclose(middle, start * (1. + other) / 2., rtol=1e-5)
 
 
-def test_a_manifold_goes_through_its_four_images():
-  model = test_model.make_model(num_classes=3)
+def test_a_manifold_goes_through_its_four_images(class_model):
   images = test_model.random_images(4)
-  grid = tg.manifold(model, images, label=[1])
+  grid = tg.manifold(class_model, images, label=[1])
   assert grid.shape == [8, 8, *test_model.SHAPE]
   for image, (row, column) in zip(images, [(0, 0), (0, 2), (2, 0), (2, 2)]):
     assert np.mean(grid[row, column] == image) > .98
-  latents = model.encode(images, [1] * 4).numpy()
+  latents = class_model.encode(images, [1] * 4).numpy()
   half = .5 * (latents[0] + latents[1] + latents[2] + latents[3])
   np.testing.assert_array_equal(
-      grid[1, 1], model.decode(half[None], [1])[0])
+      grid[1, 1], class_model.decode(half[None], [1])[0])
 
 
 @pytest.mark.parametrize('levels,resampled', [
     ([0], [0]), ([-1], [1]), ([1, -1], [1]), ([0, 1], [0, 1]), ([], [])])
-def test_resampling_leaves_the_other_levels(levels, resampled):
-  model = test_model.make_model()
+def test_resampling_leaves_the_other_levels(
+    model, levels, resampled, monkeypatch):
   images = test_model.random_images(3)
   decoded = []
   decode = model.decode
@@ -78,7 +86,7 @@ def test_resampling_leaves_the_other_levels(levels, resampled):
     decoded.append(latents)
     return decode(latents, **conditions)
 
-  model.decode = seen
+  monkeypatch.setattr(model, 'decode', seen)
   got = tg.resample_levels(model, images, levels, temperature=.5, seed=3)
   before = model.flow.split_latent(model.encode(images))
   after = model.flow.split_latent(decoded[0])
@@ -98,8 +106,7 @@ def test_resampling_leaves_the_other_levels(levels, resampled):
     assert np.any(got != other)
 
 
-def test_a_direction_is_the_difference_of_mean_latents():
-  model = test_model.make_model()
+def test_a_direction_is_the_difference_of_mean_latents(model):
   a, b = test_model.random_images(5), test_model.random_images(7, seed=1)
   want = (np.mean(model.encode(a), 0) - np.mean(model.encode(b), 0))
   for batches in (a, [a[:2], a[2:]], tf.data.Dataset.from_tensor_slices(
@@ -108,25 +115,23 @@ def test_a_direction_is_the_difference_of_mean_latents():
     np.testing.assert_allclose(direction, want, atol=1e-5)
 
 
-def test_a_direction_of_a_data_set_with_labels():
-  model = test_model.make_model(num_classes=3)
+def test_a_direction_of_a_data_set_with_labels(class_model):
   a, b = test_model.random_images(6), test_model.random_images(4, seed=1)
   labels = np.array([0, 1, 2, 0, 1, 2])
   want = tg.attribute_direction(
-      model, a, b, positive_conditions={'label': labels},
+      class_model, a, b, positive_conditions={'label': labels},
       negative_conditions={'label': labels[:4]})
   got = tg.attribute_direction(
-      model, tf.data.Dataset.from_tensor_slices((a, labels)).batch(4),
+      class_model, tf.data.Dataset.from_tensor_slices((a, labels)).batch(4),
       [(b, {'label': labels[:4]})])
   np.testing.assert_allclose(got, want, atol=1e-5)
   other = tg.attribute_direction(
-      model, a, b, positive_conditions={'label': 2 - labels},
+      class_model, a, b, positive_conditions={'label': 2 - labels},
       negative_conditions={'label': labels[:4]})
   assert np.abs(other - want).max() > 1e-3
 
 
-def test_a_direction_is_found_without_keeping_the_images():
-  model = test_model.make_model()
+def test_a_direction_is_found_without_keeping_the_images(model):
   images = test_model.random_images(256)
   alive = []
 
@@ -144,13 +149,14 @@ def test_a_direction_is_found_without_keeping_the_images():
   assert len(alive) == 8
 
 
-def test_manipulation_moves_along_the_direction():
-  model = test_model.make_model(num_classes=3)
+def test_manipulation_moves_along_the_direction(class_model):
   images, labels = test_model.random_images(4), [0, 1, 2, 0]
   direction = tf.random.normal([32])
-  moved = tg.manipulate(model, images, direction, [-1., 0., 1.], label=labels)
+  moved = tg.manipulate(
+      class_model, images, direction, [-1., 0., 1.], label=labels)
   assert moved.shape == [4, 3, *test_model.SHAPE]
   np.testing.assert_array_equal(moved[:, 1], images)
-  want = model.decode(model.encode(images, labels) + direction, labels)
+  want = class_model.decode(
+      class_model.encode(images, labels) + direction, labels)
   np.testing.assert_array_equal(moved[:, 2], want)
   assert np.any(moved[:, 0] != moved[:, 2])

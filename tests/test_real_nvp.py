@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tests import contract
 from tests.dinh import SHAPE
 from tests.dinh import couplings
 from tests.dinh import images
@@ -32,18 +33,6 @@ def there_and_back(flow, y, **conditions):
   again, forward_log_det = flow.forward_and_log_det(
       tf.identity(x), **conditions)
   return x, inverse_log_det, again, forward_log_det
-
-
-def jacobian(map_, value, conditions):
-  """Jacobians `[N, D, D]`: of D copies of an event, one gradient each."""
-  size = value.shape[1:].num_elements()
-  copies = tf.repeat(value, size, axis=0)
-  conditions = {k: tf.repeat(v, size, axis=0) for k, v in conditions.items()}
-  with tf.GradientTape() as tape:
-    tape.watch(copies)
-    results = tf.reshape(map_(copies, **conditions), [-1, size, size])
-    own = tf.linalg.diag_part(results)
-  return tf.reshape(tape.gradient(own, copies), [-1, size, size])
 
 
 @pytest.mark.parametrize('dtype', [
@@ -106,7 +95,8 @@ def test_log_dets_are_those_of_the_full_jacobian(shape, kwargs, conditions):
       (flow.inverse, flow.inverse_log_det_jacobian, y, 3),
       (flow.forward, flow.forward_log_det_jacobian, x, 1)):
     got = log_det(value, event_ndims, **conditions)
-    want = np.linalg.slogdet(jacobian(map_, value, conditions))[1]
+    want = np.linalg.slogdet(
+        contract.jacobian(map_, value, conditions))[1]
     np.testing.assert_allclose(got, want, rtol=1e-8)
 
 

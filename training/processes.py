@@ -4,6 +4,7 @@ A server process imports, once, what the commands import; each command runs in
 a fork of it, as `python -m training.NAME` would.
 """
 
+import gc
 import multiprocessing
 import os
 import pathlib
@@ -82,6 +83,8 @@ def start(module, *arguments, environment=(), output=None, errors=None):
 
 def _main(module, arguments, environment, output, errors):
   os.environ.pop(startup.FORK_SERVER, None)
+  # What is imported stays, and need not be looked through for garbage.
+  gc.freeze()
   os.environ.update(environment)
   for path, number in ((output, 1), (errors, 2)):
     if path is not None:

@@ -6,26 +6,13 @@ import pytest
 
 from benchmarks import ablation
 from benchmarks import stability
-from tests.training import driver
 import tfp_glow
-from training import train
 
 
-@pytest.fixture(scope='module')
-def workdir(tmp_path_factory):
-  """A class-conditional run."""
-  path = tmp_path_factory.mktemp('run')
-  train.train(driver.recipe(overrides=[
-      # Deterministic kernels would stay on for other tests of this process.
-      '--config.deterministic=False', '--config.steps=2',
-      '--config.model.class_conditional=True']), str(path))
-  return path
-
-
-def test_the_table_of_a_run(workdir, tmp_path, capsys):
+def test_the_table_of_a_run(class_run, tmp_path, capsys):
   file = tmp_path / 'figures.json'
   assert stability.main([
-      f'--workdir={workdir}', '--samples=30', '--images=20',
+      f'--workdir={class_run}', '--samples=30', '--images=20',
       '--temperatures=0.7,1,4', f'--json={file}']) == 0
   lines = capsys.readouterr().out.splitlines()
   results = json.loads(file.read_text())

@@ -24,10 +24,12 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from tests import served
 from tests import test_model
+from tests.serving import exporter
 import tfp_glow as tg
 from tfp_glow.bijectors import conditioner
 from tfp_glow.serving import extras
 from tfp_glow.serving import versions
+from training import processes
 
 
 @pytest.fixture(scope='module')
@@ -36,32 +38,43 @@ def model():
 
 
 @pytest.fixture(scope='module')
+def tiny():
+  """The model that is exported soonest."""
+  return exporter.make_model()
+
+
+@pytest.fixture(scope='module')
+def plain_export(model, tmp_path_factory):
+  return tg.export_saved_model(model, tmp_path_factory.mktemp('plain'))
+
+
+@pytest.fixture(scope='module')
 def class_export(tmp_path_factory):
   return pathlib.Path(served.export(
       served.make_model('glow_classes'), tmp_path_factory.mktemp('faces')))
 
 
-def test_versions_count_up_and_nothing_else_is_left(model, tmp_path):
+def test_versions_count_up_and_nothing_else_is_left(tiny, tmp_path):
   directory = tmp_path / 'a' / 'served'
-  assert tg.export_saved_model(model, directory) == str(directory / '1')
+  assert tg.export_saved_model(tiny, directory) == str(directory / '1')
   (directory / '7').mkdir()
   (directory / '9.old').mkdir()
   # What an export that was killed left behind.
   (directory / '.export-abc' / 'variables').mkdir(parents=True)
-  assert tg.export_saved_model(model, str(directory)) == str(directory / '8')
+  assert tg.export_saved_model(tiny, str(directory)) == str(directory / '8')
   assert sorted(os.listdir(directory)) == ['1', '7', '8', '9.old']
   # TensorFlow Serving runs as another user.
   assert (directory / '8').stat().st_mode & 0o755 == 0o755
 
 
 def test_a_failed_export_leaves_the_folder_as_it_was(
-    model, tmp_path, monkeypatch):
+    tiny, tmp_path, monkeypatch):
   def fail(*args, **kwargs):
     raise OSError('disk full')
 
   monkeypatch.setattr(tf.saved_model, 'save', fail)
   with pytest.raises(OSError, match='disk full'):
-    tg.export_saved_model(model, tmp_path)
+    tg.export_saved_model(tiny, tmp_path)
   assert not os.listdir(tmp_path)
 
 
@@ -91,44 +104,13 @@ def test_exports_to_one_folder_wait_for_each_other(tmp_path):
   assert second.communicate()[0].strip() == str(tmp_path / '2')
 
 
-_KILLED = """
-import os, signal, sys, time
-import tfp_glow as tg
-from tests import test_model
-
-def export_in_a_child(delay):
-  # Not even this has used TensorFlow so far, so that it may be forked.
-  reader, writer = os.pipe()
-  child = os.fork()
-  if not child:
-    model = test_model.make_model()
-    os.write(writer, b'.')
-    tg.export_saved_model(model, sys.argv[1])
-    os._exit(0)
-  os.read(reader, 1)
-  start = time.monotonic()
-  if delay is not None:
-    time.sleep(delay)
-    os.kill(child, signal.SIGKILL)
-  status = os.waitpid(child, 0)[1]
-  print(status, *sorted(os.listdir(sys.argv[1])), flush=True)
-  return time.monotonic() - start
-
-duration = export_in_a_child(None)
-for i in range(moments := int(sys.argv[2])):
-  export_in_a_child(duration * (i + .5) / moments)
-export_in_a_child(None)
-"""
-
-
 @pytest.mark.parametrize(
     'moments', [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_an_export_that_is_killed_leaves_whole_versions(moments, tmp_path):
+def test_an_export_that_is_killed_leaves_whole_versions(
+    tiny, moments, tmp_path):
   directory = tmp_path / 'served'
-  result = subprocess.run(
-      [sys.executable, '-c', _KILLED, directory, str(moments)], check=True,
-      stdout=subprocess.PIPE, text=True,
-      cwd=pathlib.Path(__file__).parents[2])
+  result = processes.run('tests.serving.exporter', directory, moments)
+  assert result.returncode == 0
   first, *killed, last = [line.split() for line in result.stdout.splitlines()]
   assert first == ['0', '1'] and last[0] == '0'
   assert len(killed) == moments
@@ -140,7 +122,7 @@ def test_an_export_that_is_killed_leaves_whole_versions(moments, tmp_path):
   assert names == sorted(os.listdir(directory))
   assert names == [str(i + 1) for i in range(len(names))]
   images = test_model.random_images(4)
-  want = test_model.make_model().log_prob(images)
+  want = tiny.log_prob(images)
   for name in names:
     got = tf.saved_model.load(directory / name).signatures['log_prob'](
         images=tf.constant(images))['log_prob']
@@ -182,8 +164,8 @@ def test_both_directions_share_kernels(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['encode', 'decode'])
-def test_requests_do_no_work_on_weights_alone(model, tmp_path, name):
-  ops = operations(tg.export_saved_model(model, tmp_path), name)
+def test_requests_do_no_work_on_weights_alone(plain_export, name):
+  ops = operations(plain_export, name)
   # No inverse and no determinant of a 1x1 convolution; scales of two couplings
   # and two priors, and none of activation normalisation.
   assert ops['Qr'] == ops['MatrixTriangularSolve'] == 0
@@ -191,7 +173,7 @@ def test_requests_do_no_work_on_weights_alone(model, tmp_path, name):
 
 
 def test_requests_normalise_no_kernel(tmp_path):
-  flow = tg.RealNVP((8, 8, 1), width=4, residual_blocks=1, seed=0)
+  flow = tg.RealNVP((2, 2, 1), scales=1, width=2, residual_blocks=1, seed=0)
   model = tg.FlowModel(flow, seed=0)
   ops = operations(tg.export_saved_model(model, tmp_path), 'encode')
   assert ops['Conv2D'] and not ops['Square']
@@ -225,12 +207,12 @@ def test_there_is_a_warmup_request_for_each_signature(class_export):
 
 
 def test_without_the_protos_there_are_no_warmup_requests(
-    model, tmp_path, monkeypatch):
+    tiny, tmp_path, monkeypatch):
   find_spec = extras.importlib.util.find_spec
   monkeypatch.setattr(
       extras.importlib.util, 'find_spec',
       lambda name: None if name == 'tensorflow_serving' else find_spec(name))
-  path = tg.export_saved_model(model, tmp_path)
+  path = tg.export_saved_model(tiny, tmp_path)
   assert os.listdir(pathlib.Path(path) / 'assets.extra') == [
       'batching_parameters.txt']
 

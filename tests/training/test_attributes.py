@@ -18,18 +18,12 @@ from training import groups
 from training import judge
 from training import manipulate
 from training import runs
-from training import train
 
 
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
-  path = tmp_path_factory.mktemp('run')
-  # Deterministic kernels would stay on for other tests of this process.
-  train.train(driver.recipe('glow', [
-      '--config.deterministic=False', '--config.steps=2',
-      '--config.eval_every=2', '--config.data.name=faces/32x32_300']),
-              str(path))
-  return path
+  return driver.train_briefly(
+      tmp_path_factory.mktemp('run'), '--config.data.name=faces/32x32_300')
 
 
 @pytest.fixture(scope='module')

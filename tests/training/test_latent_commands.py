@@ -16,28 +16,15 @@ from training import interpolate
 from training import levels
 from training import processes
 from training import runs
-from training import train
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
 
-def trained(path, *overrides):
-  # Deterministic kernels would stay on for other tests of this process.
-  train.train(driver.recipe('glow', [
-      '--config.deterministic=False', '--config.model.levels=2',
-      '--config.steps=2', '--config.eval_every=2', *overrides]), str(path))
-  return path
-
-
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
-  return trained(tmp_path_factory.mktemp('run'))
-
-
-@pytest.fixture(scope='module')
-def class_workdir(tmp_path_factory):
-  return trained(tmp_path_factory.mktemp('class_run'),
-                 '--config.model.class_conditional=True')
+  """A run of two levels."""
+  return driver.train_briefly(
+      tmp_path_factory.mktemp('run'), '--config.model.levels=2')
 
 
 def run(name, *arguments):
@@ -127,8 +114,8 @@ def test_images_of_a_folder_are_brought_to_the_shape_of_the_run(
   assert np.all(images[:, inside] == 200) and not np.any(images[:, ~inside])
 
 
-def test_a_folder_tells_no_classes(class_workdir, tmp_path):
-  config, model = runs.load(class_workdir)
+def test_a_folder_tells_no_classes(class_run, tmp_path):
+  config, model = runs.load(class_run)
   with pytest.raises(ValueError, match='folder, whose images have no labels'):
     groups.named(config, str(tmp_path), model.image_shape)
 
@@ -177,19 +164,19 @@ def test_strips_lead_from_one_image_to_another(workdir, tmp_path, monkeypatch):
 
 
 def test_strips_of_a_class_conditional_model_keep_to_a_class(
-    class_workdir, tmp_path):
-  config, model = runs.load(class_workdir)
+    class_run, tmp_path):
+  config, model = runs.load(class_run)
   images = groups.open_split(config, None)
   first, second, labels, names = interpolate.ends(model, images, 4)
   assert len(first) == len(second) == len(labels) == 4
   assert names == [f'{label} to {label}' for label in labels]
   interpolate.main(values(
-      class_workdir, tmp_path, rows=2, columns=3, method='spherical'))
+      class_run, tmp_path, rows=2, columns=3, method='spherical'))
   assert sorted(os.listdir(tmp_path)) == ['interpolation.png', 'manifold.png']
 
 
 def test_levels_are_drawn_anew_one_after_the_other(
-    workdir, class_workdir, tmp_path):
+    workdir, class_run, tmp_path):
   config, model = runs.load(workdir)
   images, _ = groups.draw(
       groups.open_split(config, None).eval_batches(10), 3)
@@ -205,5 +192,5 @@ def test_levels_are_drawn_anew_one_after_the_other(
   np.testing.assert_array_equal(rows[0], model.sample(3, .7, seed=1))
   np.testing.assert_array_equal(rows[2], model.sample(3, [[.7, 1.]], seed=1))
   levels.main(values(
-      class_workdir, tmp_path, columns=2, temperature=.5))
+      class_run, tmp_path, columns=2, temperature=.5))
   assert sorted(os.listdir(tmp_path)) == ['levels.png', 'temperatures.png']

@@ -10,7 +10,6 @@ from PIL import Image
 import pytest
 import sklearn.metrics
 
-from tests.training import driver
 import tfp_glow
 from tfp_glow import scores as scores_lib
 from training import config
@@ -18,17 +17,11 @@ from training import data
 from training import files
 from training import runs
 from training import score
-from training import train
 
 
-@pytest.fixture(scope='module')
-def workdir(tmp_path_factory):
-  path = tmp_path_factory.mktemp('run')
-  # Deterministic kernels would stay on for other tests of this process.
-  train.train(driver.recipe('glow', [
-      '--config.deterministic=False', '--config.steps=2',
-      '--config.eval_every=2']), str(path))
-  return path
+@pytest.fixture(name='workdir')
+def fixture_workdir(plain_run):
+  return plain_run
 
 
 @pytest.fixture(scope='module')

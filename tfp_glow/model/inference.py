@@ -220,7 +220,14 @@ class Inference:
                   conditions: Mapping[str, Any]) -> Any:
     """Calls `function` on a batch at a time, so that any number fits."""
     conditions = self._checks.checked_conditions(conditions, rows)
-    if not tf.executing_eagerly() or len(rows) <= _BATCH_SIZE:
+    if not tf.executing_eagerly():
+      return function(rows, conditions)
+    if isinstance(function, tf.types.experimental.PolymorphicFunction):
+      # Traced once for batches of any size: the last one may be smaller.
+      function = function.get_concrete_function(*tf.nest.map_structure(
+          lambda value: tf.TensorSpec([None, *value.shape[1:]], value.dtype),
+          (rows, conditions)))
+    if len(rows) <= _BATCH_SIZE:
       return function(rows, conditions)
     results = []
     for start in range(0, len(rows), _BATCH_SIZE):

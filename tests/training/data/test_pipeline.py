@@ -3,8 +3,6 @@ import itertools
 import json
 import pathlib
 import socket
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -13,8 +11,6 @@ import tensorflow as tf
 
 from training import data
 from training import processes
-
-_ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -58,20 +54,8 @@ def test_a_stream_can_be_entered_far_away(config, noise):
 
 def test_the_stream_is_the_same_in_another_process(config, noise):
   config.update(name=noise, flip=True, shift=.1)
-  script = """
-import hashlib, json, sys
-from training import data
-config = data.get_config()
-config.update(json.loads(sys.argv[1]))
-stream = data.open(config).train_batches(8, seed=3, start_step=20)
-digest = hashlib.sha256()
-for batch in stream.take(9).as_numpy_iterator():
-  digest.update(batch)
-print(digest.hexdigest())
-"""
   fields = json.dumps({**config.to_dict(), 'shift': .1})
-  result = subprocess.run([sys.executable, '-c', script, fields], cwd=_ROOT,
-                          capture_output=True, text=True, check=True)
+  result = processes.run('tests.training.data.stream', fields)
   digest = hashlib.sha256()
   for batch in _take(data.open(config).train_batches(8, seed=3), 29)[20:]:
     digest.update(batch)
