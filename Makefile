@@ -76,7 +76,7 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	 name another interpreter, 3.11 or newer, with: make PYTHON=..." >&2; \
 	  exit 1; }
 	@echo 'Installing TensorFlow and all that training and tests need into $(VENV):'
-	@echo 'about 2.6 GB on the disk. It takes some minutes, once.'
+	@echo 'about 3.0 GB on the disk. It takes some minutes, once.'
 	if [ -e $(INCOMPLETE) ]; then rm -rf $(VENV); fi
 	mkdir -p $(VENV) && touch $(INCOMPLETE)
 	$(PYTHON) -m venv $(VENV)

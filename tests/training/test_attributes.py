@@ -83,7 +83,7 @@ def test_several_attributes_have_a_row_each(
   drawn = []
   monkeypatch.setattr(
       manipulate.pictures, 'save_grid',
-      lambda path, rows, labels, column_labels: drawn.append(
+      lambda path, rows, labels, column_labels, channels: drawn.append(
           (path, rows, labels, column_labels)))
   names = ['beard', 'smile']
   manipulate.main(values(workdir, tmp_path, attribute=names))

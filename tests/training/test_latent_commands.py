@@ -143,9 +143,10 @@ def values(workdir, output, **kwargs):
 
 def test_strips_lead_from_one_image_to_another(workdir, tmp_path, monkeypatch):
   rows = []
-  monkeypatch.setattr(interpolate.pictures, 'save_grid',
-                      lambda path, images, names, column_labels: rows.append(
-                          (images, names, column_labels)))
+  monkeypatch.setattr(
+      interpolate.pictures, 'save_grid',
+      lambda path, images, names, column_labels, channels: rows.append(
+          (images, names, column_labels)))
   interpolate.main(values(
       workdir, tmp_path, rows=3, columns=5, method='linear'))
   (strips, names, ends), (manifold, no_names, no_ends) = rows

@@ -119,8 +119,8 @@ class ZeroConv2D(prepared_network.PreparedNetwork):
     self.filters = filters
     self.interleaved = interleaved
 
-  def build(self, input_shape, condition_shape=None, condition_2_shape=None):
-    channels = _channels(input_shape, condition_shape, condition_2_shape)
+  def build(self, kept_shape, condition_shape=None, condition_2_shape=None):
+    channels = _channels(kept_shape, condition_shape, condition_2_shape)
     self.kernel = self.add_weight(
         shape=_kernel_shape(3, channels, self.filters), name='kernel',
         autocast=False, initializer='zeros')
@@ -130,7 +130,7 @@ class ZeroConv2D(prepared_network.PreparedNetwork):
     self.log_scale = self.add_weight(
         shape=[self.filters], name='log_scale', autocast=False,
         initializer='zeros')
-    super().build(input_shape)
+    super().build(kept_shape)
 
   def prepare(self, weights, event_shape=None):
     kernel, bias, log_scale = weights
