@@ -156,6 +156,12 @@ def _checked(path, arrays, name, label_name):
     raise ValueError(
         f'`{name}` of {path} has the shape {list(images.shape)}; it must be '
         '[N, H, W, C], or [N, H, W].')
+  _, height, width, channels = images.shape
+  if height in (1, 3) and height < min(width, channels):
+    raise ValueError(
+        f'`{name}` of {path} has the shape {list(images.shape)}, which looks '
+        'like channels first; they must come last: numpy.moveaxis(images, 1, '
+        '-1).')
   if label_name not in arrays:
     return images, None
   labels = arrays[label_name]

@@ -88,6 +88,8 @@ def test_grey_images_need_no_channel(config, save_images, images):
      '`train` .* is float32; it must be uint8'),
     ({'train': np.zeros((2, 4, 4, 0), np.uint8)},
      r'\[2, 4, 4, 0\]; it must be \[N, H, W, C\]'),
+    ({'train': np.zeros((2, 3, 4, 4), np.uint8)},
+     r'\[2, 3, 4, 4\], which looks like channels first.*moveaxis'),
     ({'train': np.zeros((2, 16), np.uint8)}, r'\[2, 16\]; it must be'),
     ({'train': np.zeros((0, 4, 4, 3), np.uint8),
       'test': np.zeros((2, 4, 4, 3), np.uint8)}, 'which is empty'),
