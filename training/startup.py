@@ -32,10 +32,11 @@ def import_tensorflow():
 
 def find_gpus():
   """Looks for GPUs, and says so if there is one that TensorFlow cannot use."""
+  if os.environ.get(_LEVEL) == '0':
+    return  # TensorFlow tells itself
   import tensorflow as tf
   has_gpu = bool(glob.glob('/dev/nvidia[0-9]*'))
-  is_silent = os.environ[_LEVEL] != '0' and not has_gpu
-  with _filtered_stderr([_GREETING, _NO_GPU] if is_silent else []):
+  with _filtered_stderr([_GREETING] if has_gpu else [_GREETING, _NO_GPU]):
     gpus = tf.config.list_physical_devices('GPU')
   if has_gpu and not gpus:
     print('There is an NVIDIA GPU, but TensorFlow does not find it and runs on '

@@ -94,6 +94,7 @@ class Chain(flow_bijector.FlowBijector):
     super().__init__(
         forward_min_event_ndims=_latent_event_ndims(bijectors),
         inverse_min_event_ndims=_data_event_ndims(bijectors),
+        is_constant_jacobian=all(b.is_constant_jacobian for b in bijectors),
         dtype=dtypes.pop() if dtypes else tf.float32,
         validate_args=validate_args, name=name)
     self._bijectors = bijectors
@@ -109,11 +110,6 @@ class Chain(flow_bijector.FlowBijector):
   def bijectors(self):
     """The members, nearest to the data first."""
     return list(self._bijectors)
-
-  @property
-  def is_constant_jacobian(self):
-    """Whether every member is affine; see `ChannelAffine`."""
-    return all(b.is_constant_jacobian for b in self._bijectors)
 
   @property
   def condition_names(self):

@@ -28,18 +28,14 @@ class ChannelAffine(flow_bijector.FlowBijector):
     if not isinstance(channels, int) or channels < 1:
       raise ValueError(
           f'`channels` must be a positive Python int, got {channels!r}.')
-    super().__init__(dtype=dtype, validate_args=validate_args, name=name)
+    super().__init__(is_constant_jacobian=True, dtype=dtype,
+                     validate_args=validate_args, name=name)
     self._channels = channels
 
   @property
   def channels(self) -> int:
     """Number of channels."""
     return self._channels
-
-  @property
-  def is_constant_jacobian(self):
-    """Whether it is affine: TFP takes entropy, mean and covariance of that."""
-    return True
 
   @property
   def weights(self):
@@ -165,7 +161,7 @@ def _then(first, second):
     matrix = a * (b if _is_diagonal(first) else tf.expand_dims(b, -2))
     shift = a_shift * b
   else:
-    matrix = (tf.expand_dims(a, -1) * b if _is_diagonal(first) else a @ b)
+    matrix = tf.expand_dims(a, -1) * b if _is_diagonal(first) else a @ b
     # So small that a sum costs less than the call of a product.
     shift = tf.reduce_sum(tf.expand_dims(a_shift, -1) * b, axis=-2)
   return matrix, shift + b_shift, a_log_det + b_log_det

@@ -50,7 +50,8 @@ class FlowBijector(execution.Layer, tfb.Bijector):
 
   def __init__(self, forward_min_event_ndims: int = 3,
                inverse_min_event_ndims: int = 3, dtype: tf.DType = tf.float32,
-               validate_args: bool = False, name: str | None = None):
+               validate_args: bool = False, name: str | None = None,
+               is_constant_jacobian: bool = False):
     """Sets what every layer has.
 
     Args:
@@ -63,6 +64,9 @@ class FlowBijector(execution.Layer, tfb.Bijector):
       validate_args: Python `bool`, whether to check values inside graphs too.
         Default value: `False`.
       name: Python `str`. Default value: `None`, the class's name.
+      is_constant_jacobian: Python `bool`, whether the map is affine, so that
+        TFP's `TransformedDistribution` has a mean, a covariance and an entropy.
+        Default value: `False`.
 
     Raises:
       ValueError: If `dtype` is neither of the two.
@@ -76,6 +80,7 @@ class FlowBijector(execution.Layer, tfb.Bijector):
     super().__init__(
         forward_min_event_ndims=forward_min_event_ndims,
         inverse_min_event_ndims=inverse_min_event_ndims,
+        is_constant_jacobian=is_constant_jacobian,
         dtype=dtype,
         validate_args=validate_args,
         # TFP lets bijectors of equal class and `parameters` share results;

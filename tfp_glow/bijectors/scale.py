@@ -43,13 +43,9 @@ class Scale(flow_bijector.FlowBijector):
     """
     super().__init__(
         forward_min_event_ndims=1, inverse_min_event_ndims=1,
-        dtype=dtype, validate_args=validate_args, name=name)
+        is_constant_jacobian=True, dtype=dtype, validate_args=validate_args,
+        name=name)
     self.log_scale = tf.Variable(tf.zeros([size], dtype), name='log_scale')
-
-  @property
-  def is_constant_jacobian(self):
-    """Whether it is affine: TFP takes entropy, mean and covariance of that."""
-    return True
 
   def apply(self, value, prepared, inverse, context):
     self._check_size(value, 'y' if inverse else 'x')

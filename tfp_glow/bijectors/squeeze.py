@@ -54,13 +54,9 @@ class Squeeze(flow_bijector.FlowBijector):
     """
     if order not in ORDERS:
       raise ValueError(f'`order` must be one of {ORDERS}, got {order!r}.')
-    super().__init__(dtype=dtype, validate_args=validate_args, name=name)
+    super().__init__(is_constant_jacobian=True, dtype=dtype,
+                     validate_args=validate_args, name=name)
     self._order = order
-
-  @property
-  def is_constant_jacobian(self):
-    """Whether it is affine: TFP takes entropy, mean and covariance of that."""
-    return True
 
   @property
   def order(self):

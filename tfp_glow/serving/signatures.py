@@ -145,10 +145,9 @@ class Signatures:
   def decode(self, latents, **conditions):
     """Images of latents."""
     dequantised = self._forward(latents, *self._in_order(conditions))
-    return {
-        'images': self._model.pixels.quantise(dequantised),
-        'finite': tf.reduce_all(
-            tf.math.is_finite(dequantised), axis=[1, 2, 3])}
+    pixels = self._model.pixels
+    return {'images': pixels.quantise(dequantised),
+            'finite': pixels.are_finite(dequantised)}
 
   def sample(self, seed, temperature, **conditions):
     """New images, each row from its own seed, whatever it is batched with."""
