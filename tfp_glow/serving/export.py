@@ -185,46 +185,17 @@ def _checked_examples(model, examples):
   if examples is None:
     return {}
   images, known = examples if isinstance(examples, tuple) else (examples, None)
-  if isinstance(known, dict):
-    return _checked_examples_with_conditions(model, images, known)
-  others = sorted(model.condition_names - {'label'})
-  if others:
+  if known is not None and not model.condition_names:
     raise ValueError(
-        '`examples` must be `(images, {condition: values})`, since `model` is '
-        f'conditioned by `{others[0]}`.')
-  labels = known
-  images = np.asarray(images)
-  dtype = np.dtype(model.pixels.image_dtype.as_numpy_dtype)
-  if (images.dtype != dtype or images.shape[1:] != model.image_shape
-      or not len(images)):
-    raise ValueError(
-        f'`examples` has images of {images.dtype} {list(images.shape)}, but '
-        f'{dtype} [E, {", ".join(map(str, model.image_shape))}] is needed, at '
-        'least one.')
-  if 'label' not in model.condition_names:
-    if labels is not None:
-      raise ValueError(
-          '`examples` has labels, but `model` is not class-conditional.')
-    return {'images': images}
-  labels = np.asarray(labels)
-  if (not np.issubdtype(labels.dtype, np.integer)
-      or labels.shape != images.shape[:1] or labels.min() < 0
-      or labels.max() >= model.flow.num_classes):
-    raise ValueError(
-        '`examples` must be `(images, labels)`, since `model` is '
-        f'class-conditional: integers [{len(images)}] in '
-        f'0 .. {model.flow.num_classes - 1} are needed as labels, got '
-        f'{labels.dtype} {list(labels.shape)}.')
-  return {'images': images, 'label': labels.astype(np.int32)}
-
-
-def _checked_examples_with_conditions(model, images, conditions):
+        '`examples` has labels, but `model` is not class-conditional.')
   try:
-    return {name: value.numpy() for name, value in model.checked(
-        (images, conditions)).items()}
+    checked = model.checked(images if known is None else (images, known))
   except (TypeError, ValueError) as error:
-    error.add_note('This is of `examples`.')
-    raise
+    raise ValueError(f'`examples`: {error}') from error
+  arrays = {name: value.numpy() for name, value in checked.items()}
+  if 'label' in arrays:
+    arrays['label'] = arrays['label'].astype(np.int32)
+  return arrays
 
 
 @contextlib.contextmanager
