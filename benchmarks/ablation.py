@@ -24,7 +24,6 @@ clamped    exp(4 / pi atan(h / 2))     (FrEIA; Ardizzone et al., 2019)
 ```
 """
 
-import argparse
 import json
 import math
 import pathlib
@@ -34,6 +33,7 @@ from unittest import mock
 import keras
 import tensorflow as tf
 
+from benchmarks import command
 from tfp_glow.bijectors import coupling
 from training import config as config_lib
 from training import data
@@ -144,17 +144,14 @@ def main(argv=None):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog='python -m benchmarks.ablation',
-      description=__doc__.partition('\n')[0])
+  parser = command.parser('benchmarks.ablation', __doc__)
   parser.add_argument('--data', help='a data set, as --config.data.name')
   parser.add_argument('--bits', type=int, default=8, help='default: 8')
   parser.add_argument('--steps', type=int, default=800, help='default: 800')
   parser.add_argument('--scales', default=','.join(LOG_SCALES),
                       help='with commas; by default all')
   parser.add_argument('--seeds', default='0', help='with commas; default: 0')
-  parser.add_argument('--json', type=pathlib.Path,
-                      help='file to write the figures to as well')
+  command.add_json(parser)
   parser.add_argument('--markdown', type=pathlib.Path, nargs='+',
                       metavar='JSON', help='print these files as a table')
   args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""The command line that the benchmarks of ratios share."""
+"""The command line of the benchmarks."""
 
 import argparse
 import pathlib
@@ -7,8 +7,36 @@ import re
 from benchmarks import pairs
 
 
+def parser(name, description):
+  """Makes the parser of a module's flags.
+
+  Args:
+    name: Python `str`, name of the module.
+    description: Python `str`, its docstring, of which the first paragraph is
+      shown.
+
+  Returns:
+    parser: `argparse.ArgumentParser`.
+  """
+  return argparse.ArgumentParser(
+      prog=f'python -m {name}', description=description.split('\n\n')[0])
+
+
+def add_json(flags):
+  """Adds `--json`, of a file that figures are written to."""
+  flags.add_argument('--json', type=pathlib.Path,
+                     help='file to write the figures to as well')
+
+
+def add_files(flags):
+  """Adds `--json`, and `--markdown`, which prints such a file as a table."""
+  add_json(flags)
+  flags.add_argument('--markdown', type=pathlib.Path, metavar='JSON',
+                     help='measure nothing: print this file as Markdown')
+
+
 def main(name, description, measure, argv):
-  """Measures, prints a table, and writes what was asked for.
+  """Measures ratios, prints a table, and writes what was asked for.
 
   Args:
     name: Python `str`, name of the module.
@@ -19,20 +47,16 @@ def main(name, description, measure, argv):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog=f'python -m {name}', description=description.split('\n\n')[0])
-  parser.add_argument('--quick', action='store_true',
-                      help='small models, to see that it runs')
-  parser.add_argument('--rounds', type=int, default=15, help='default: 15')
-  parser.add_argument('--normflows', metavar='PYTHON',
-                      help='an interpreter that has normflows')
-  parser.add_argument('--json', type=pathlib.Path,
-                      help='file to write the figures to as well')
-  parser.add_argument('--plots', type=pathlib.Path,
-                      help='folder for plots over depth')
-  parser.add_argument('--markdown', type=pathlib.Path, metavar='JSON',
-                      help='measure nothing: print this file as Markdown')
-  args = parser.parse_args(argv)
+  flags = parser(name, description)
+  flags.add_argument('--quick', action='store_true',
+                     help='small models, to see that it runs')
+  flags.add_argument('--rounds', type=int, default=15, help='default: 15')
+  flags.add_argument('--normflows', metavar='PYTHON',
+                     help='an interpreter that has normflows')
+  flags.add_argument('--plots', type=pathlib.Path,
+                     help='folder for plots over depth')
+  add_files(flags)
+  args = flags.parse_args(argv)
   if args.markdown:
     print(pairs.markdown(pairs.read_json(args.markdown)))
     return 0

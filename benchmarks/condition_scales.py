@@ -11,15 +11,14 @@ library does it; squeezed once and then averaged; and averaged at every level.
 `--markdown` prints the table of a file that `--json` wrote.
 """
 
-import argparse
 import json
-import pathlib
 import sys
 import tempfile
 from unittest import mock
 
 import tensorflow as tf
 
+from benchmarks import command
 from tfp_glow.bijectors import squeeze
 from tfp_glow.flows import multiscale_flow
 from training import metrics
@@ -104,14 +103,9 @@ def main(argv=None):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog='python -m benchmarks.condition_scales',
-      description=__doc__.split('\n\n')[0])
+  parser = command.parser('benchmarks.condition_scales', __doc__)
   parser.add_argument('--steps', type=int, default=300, help='default: 300')
-  parser.add_argument('--json', type=pathlib.Path,
-                      help='file to write the figures to as well')
-  parser.add_argument('--markdown', type=pathlib.Path, metavar='JSON',
-                      help='measure nothing: print this file as a table')
+  command.add_files(parser)
   args = parser.parse_args(argv)
   if args.markdown:
     print(markdown(json.loads(args.markdown.read_text())))

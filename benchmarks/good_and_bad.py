@@ -16,7 +16,6 @@ runs.json          bits/dim and the latents' statistics at the end
 It takes some minutes on two cores, and no network.
 """
 
-import argparse
 import json
 import pathlib
 import sys
@@ -25,6 +24,7 @@ import tempfile
 from matplotlib import figure
 import tensorflow as tf
 
+from benchmarks import command
 from training import config as config_lib
 from training import metrics
 from training import pictures
@@ -165,9 +165,7 @@ def main(argv=None):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog='python -m benchmarks.good_and_bad',
-      description=__doc__.partition('\n')[0])
+  parser = command.parser('benchmarks.good_and_bad', __doc__)
   parser.add_argument('--output', type=pathlib.Path, required=True,
                       help='folder of the pictures')
   parser.add_argument('--quick', action='store_true',

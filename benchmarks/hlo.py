@@ -21,7 +21,6 @@ device that JAX finds and prints the time of a step, the memory planned, the
 share of the device's peak, if it is told it, and whether outputs are equal.
 """
 
-import argparse
 import dataclasses
 import json
 import math
@@ -34,6 +33,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import command
 from benchmarks import hlo_runner
 from benchmarks import steps
 
@@ -265,8 +265,7 @@ def main(argv=None):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog='python -m benchmarks.hlo', description=__doc__.split('\n\n')[0])
+  parser = command.parser('benchmarks.hlo', __doc__)
   parser.add_argument('out', type=pathlib.Path, help='folder to write to')
   parser.add_argument('--quick', action='store_true',
                       help='small models, to see that it works')

@@ -26,7 +26,7 @@ def measure(quick, rounds, normflows=None):
 
 def main(argv=None):
   """Prints the table."""
-  return command.main(__name__, __doc__, measure, argv)
+  return command.main(__spec__.name, __doc__, measure, argv)
 
 
 if __name__ == '__main__':

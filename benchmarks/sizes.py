@@ -12,14 +12,13 @@ take, and the peak of the process's memory. `--markdown` prints the table of a
 file that `--json` wrote.
 """
 
-import argparse
 import json
 import os
-import pathlib
 import statistics
 import sys
 import time
 
+from benchmarks import command
 from benchmarks import memory
 from benchmarks import pairs
 
@@ -116,15 +115,10 @@ def main(argv=None):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog='python -m benchmarks.sizes',
-      description=__doc__.partition('\n')[0])
+  parser = command.parser('benchmarks.sizes', __doc__)
   parser.add_argument('--rounds', type=int, default=10,
                       help='steps after the first; default: 10')
-  parser.add_argument('--json', type=pathlib.Path,
-                      help='file to write the figures to as well')
-  parser.add_argument('--markdown', type=pathlib.Path, metavar='JSON',
-                      help='measure nothing: print this file as a table')
+  command.add_files(parser)
   args = parser.parse_args(argv)
   if args.markdown:
     print(markdown(json.loads(args.markdown.read_text())['rows']))

@@ -20,15 +20,14 @@ prints
 `measure` does it for any `FlowModel`.
 """
 
-import argparse
 import json
 import math
-import pathlib
 import sys
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import command
 from training import evaluation
 from training import groups
 from training import runs
@@ -152,9 +151,7 @@ def main(argv=None):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog='python -m benchmarks.stability',
-      description=__doc__.partition('\n')[0])
+  parser = command.parser('benchmarks.stability', __doc__)
   parser.add_argument('--workdir', required=True,
                       help='the working folder of the training run')
   parser.add_argument('--weights', choices=runs.WEIGHTS,
@@ -169,8 +166,7 @@ def main(argv=None):
                       default=','.join(f'{t:g}' for t in TEMPERATURES),
                       help='with commas; default: %(default)s')
   parser.add_argument('--seed', type=int, default=0, help='default: 0')
-  parser.add_argument('--json', type=pathlib.Path,
-                      help='file to write the figures to as well')
+  command.add_json(parser)
   args = parser.parse_args(argv)
   config, model = runs.load(args.workdir, args.weights)
   images, conditions = evaluation.unpack(model, next(iter(groups.open_split(

@@ -11,13 +11,12 @@ moves to that when the new picture has been loaded: the model, the server and
 the browser, all on this machine.
 """
 
-import argparse
 import json
-import pathlib
 import tempfile
 
 import numpy as np
 
+from benchmarks import command
 from benchmarks import serving
 import tfp_glow
 from training.studio import page
@@ -89,16 +88,13 @@ def main(argv=None):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog='python -m benchmarks.studio',
-      description=__doc__.split('\n\n')[0])
+  parser = command.parser('benchmarks.studio', __doc__)
   parser.add_argument('--steps', type=int, default=8,
                       help='steps of flow in each level; default: 8')
   parser.add_argument('--width', type=int, default=64,
                       help='channels in the networks; default: 64')
   parser.add_argument('--rounds', type=int, default=21, help='default: 21')
-  parser.add_argument('--json', type=pathlib.Path,
-                      help='file to write the figures to as well')
+  command.add_json(parser)
   args = parser.parse_args(argv)
   model = serving.make_model(args.steps, args.width)
   direction = np.random.default_rng(0).normal(0., .3, model.num_dims)

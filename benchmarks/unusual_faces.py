@@ -14,7 +14,6 @@ tells the first from the others (docs/unusual-images.md):
   for the digit and one for what is behind it.
 """
 
-import argparse
 import pathlib
 import sys
 
@@ -22,6 +21,7 @@ import numpy as np
 from PIL import Image
 import tensorflow as tf
 
+from benchmarks import command
 from training import data
 from training import evaluation
 from training.data import digits as digits_lib
@@ -78,9 +78,7 @@ def main(argv=None):
   Returns:
     status: `0`.
   """
-  parser = argparse.ArgumentParser(
-      prog='python -m benchmarks.unusual_faces',
-      description=__doc__.partition('\n')[0])
+  parser = command.parser('benchmarks.unusual_faces', __doc__)
   parser.add_argument('folder', type=pathlib.Path)
   parser.add_argument('--count', type=int, default=1000,
                       help='of each kind; default: 1000')
