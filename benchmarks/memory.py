@@ -63,14 +63,10 @@ def growth(num_steps, first, last):
   """MiB that a process has after `first` and after `last` steps of `fit`."""
   import keras
 
-  import tfp_glow
+  from benchmarks import start
 
-  flow = tfp_glow.Glow((32, 32, 3), levels=3, steps=num_steps, width=16, seed=0)
-  model = tfp_glow.FlowModel(flow, seed=0)
-  images = np.random.default_rng(0).integers(
-      0, 256, (64, 32, 32, 3), dtype=np.uint8)
-  model.adapt(images)
-  model.compile(keras.optimizers.Adam(1e-4), jit_compile=False)
+  model, images = start.compiled_model(
+      (32, 32, 3), 64, levels=3, steps=num_steps, width=16)
   sizes = {}
 
   class Watch(keras.callbacks.Callback):

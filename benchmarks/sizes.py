@@ -21,6 +21,7 @@ import time
 from benchmarks import command
 from benchmarks import memory
 from benchmarks import pairs
+from benchmarks import start
 
 # Height and width, channels, levels, steps, width, batch, memory.
 SIZES = (
@@ -55,16 +56,9 @@ def measure(size, channels, levels, steps, width, batch, kept, rounds):
   import keras
   import numpy as np
 
-  import tfp_glow
-
-  shape = (size, size, channels)
-  images = np.random.default_rng(0).integers(
-      0, 256, (batch, *shape), dtype=np.uint8)
-  model = tfp_glow.FlowModel(tfp_glow.Glow(
-      shape, levels=levels, steps=steps, width=width, memory=kept,
-      scale='bounded', seed=0))
-  model.adapt(images)
-  model.compile(keras.optimizers.Adam(1e-4), jit_compile=False)
+  model, images = start.compiled_model(
+      (size, size, channels), batch, levels=levels, steps=steps, width=width,
+      memory=kept, scale='bounded')
   times = []
 
   class Clock(keras.callbacks.Callback):
@@ -74,14 +68,14 @@ def measure(size, channels, levels, steps, width, batch, kept, rounds):
       float(logs['loss'])  # waits for it
       times.append(time.perf_counter())
 
-  start = time.perf_counter()
+  began = time.perf_counter()
   repeated = np.concatenate([images] * (rounds + 1))
   model.fit(repeated, batch_size=batch, verbose=0, callbacks=[Clock()])
   return {
       'size': size, 'channels': channels, 'levels': levels, 'steps': steps,
       'width': width, 'batch': batch, 'memory': kept,
       'weights': int(model.count_params()),
-      'first_step_seconds': times[0] - start,
+      'first_step_seconds': times[0] - began,
       'step_seconds': statistics.median(
           after - before for before, after in zip(times, times[1:])),
       'peak_mebibytes': memory.status('VmHWM')}

@@ -77,19 +77,36 @@ def fit_step(side, num_steps, width, batch_size):
                    num_steps, width, batch_size)
 
 
-def _fit_step(memory, num_steps, width, batch_size):
+def compiled_model(image_shape, count, **kwargs):
+  """A Glow that `fit` can train, and images for it.
+
+  Args:
+    image_shape: `(H, W, C)`.
+    count: Python `int`, of the images.
+    **kwargs: Keyword arguments of `tfp_glow.Glow`.
+
+  Returns:
+    model: `FlowModel`.
+    images: uint8 noise `[count, H, W, C]`.
+  """
   import keras
   import numpy as np
 
   import tfp_glow
 
   images = np.random.default_rng(0).integers(
-      0, 256, (batch_size, 32, 32, 3), dtype=np.uint8)
-  model = tfp_glow.FlowModel(tfp_glow.Glow(
-      (32, 32, 3), levels=3, steps=num_steps, width=width, memory=memory,
-      seed=0))
+      0, 256, (count, *image_shape), dtype=np.uint8)
+  model = tfp_glow.FlowModel(
+      tfp_glow.Glow(image_shape, seed=0, **kwargs), seed=0)
   model.adapt(images)
   model.compile(keras.optimizers.Adam(1e-4), jit_compile=False)
+  return model, images
+
+
+def _fit_step(memory, num_steps, width, batch_size):
+  model, images = compiled_model(
+      (32, 32, 3), batch_size, levels=3, steps=num_steps, width=width,
+      memory=memory)
   return lambda: model.fit(images, batch_size=batch_size, verbose=0)
 
 
