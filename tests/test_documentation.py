@@ -171,6 +171,18 @@ def test_bits_per_dim_to_expect_are_those_that_were_measured_or_published():
                      rf'{preset.bits_per_dim} \|', text)
 
 
+def test_times_of_the_page_are_those_that_were_measured():
+  docs = documentation.ROOT / 'docs'
+  times = json.loads((docs / 'studio' / 'answers.json').read_text())
+  medians, slowest = (
+      [tab[kind] for tab in times['seconds'].values()]
+      for kind in ('median', 'slowest'))
+  text = ' '.join((docs / 'studio.md').read_text('utf-8').split())
+  assert (
+      f'takes {min(medians):.2f} to {max(medians):.2f} s from the slider to the '
+      f'new picture in the browser, at most {max(slowest):.2f} ') in text
+
+
 @pytest.mark.slow
 def test_runs_are_drawn(tmp_path):
   assert good_and_bad.main([f'--output={tmp_path}', '--quick']) == 0
