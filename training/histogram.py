@@ -13,9 +13,10 @@ def bits_per_dim(train_images, images, num_bits=8):
   densities too.
 
   Args:
-    train_images: uint8 `[N, H, W, C]`, counted with one more in every bin.
-    images: uint8 `[M, H, W, C]`.
-    num_bits: Python `int`, 1 to 8, how many of a pixel's bits are kept.
+    train_images: uint8 or, of more than 8 bits, uint16 `[N, H, W, C]`, counted
+      with one more in every bin.
+    images: `[M, H, W, C]`, of the same dtype.
+    num_bits: Python `int`, 1 to 16, how many of a pixel's bits are kept.
       Default value: `8`.
 
   Returns:
@@ -25,8 +26,9 @@ def bits_per_dim(train_images, images, num_bits=8):
   train, bins = (
       pixels.bins(part).numpy().reshape(len(part), -1)
       for part in (train_images, images))
-  rows = np.arange(pixels.num_dims)
-  counts = np.ones([pixels.num_dims, pixels.num_bins])
-  np.add.at(counts, (rows, train), 1)
-  probabilities = counts / counts.sum(axis=1, keepdims=True)
-  return -np.log2(probabilities[rows, bins]).mean(axis=1)
+  # One at a time: the bins of all pixels at once may not fit the memory.
+  bits = np.zeros(len(images))
+  for of_pixel, held_out in zip(train.T, bins.T):
+    counts = 1 + np.bincount(of_pixel, minlength=pixels.num_bins)
+    bits -= np.log2(counts[held_out] / counts.sum())
+  return bits / pixels.num_dims

@@ -40,3 +40,11 @@ def test_uniform_noise_needs_all_bits():
   images = rng.integers(256, size=(500, 2, 2, 1), dtype=np.uint8)
   bits = histogram.bits_per_dim(train, images, num_bits=3)
   np.testing.assert_allclose(bits.mean(), 3, atol=0.01)
+
+
+def test_sixteen_bits_are_counted():
+  train = np.full([3, 1, 2, 1], 40_000, np.uint16)
+  images = np.array([40_000, 7], np.uint16).reshape(2, 1, 1, 1).repeat(2, 2)
+  np.testing.assert_allclose(
+      histogram.bits_per_dim(train, images, num_bits=16),
+      [-np.log2(4 / 65_539), -np.log2(1 / 65_539)])
