@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks import condition_scales
 from tests import documentation
 from training.data import condition
 
@@ -62,3 +63,10 @@ def test_the_figures_are_those_that_were_measured(run, suffix):
            f'{measured["less_than_baseline"]:.3f} +- '
            f'{measured["less_than_baseline_error"]:.3f} | {row}')
   assert f'| `{name}` | {row}' in GUIDE
+
+
+def test_the_ways_that_were_compared_are_in_a_file():
+  rows = json.loads((ROOT / 'docs' / 'conditions' / 'scales.json').read_text())
+  assert condition_scales.markdown(rows) in GUIDE
+  assert f'{rows[0]["bits_per_dim"]:.3f} without a' in GUIDE
+  assert max(row['standard_error'] for row in rows) < .0095
