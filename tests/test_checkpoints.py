@@ -225,7 +225,9 @@ def test_a_checkpoint_of_tf1_is_read_without_what_trained_it(kind, tmp_path):
   assert_same(flow, tfp_glow.load_openai_glow(tmp_path, SHAPE))
 
 
-@pytest.mark.parametrize('kind', ['conv1x1', 'lu', 'classifier'])
+@pytest.mark.parametrize('kind', [
+    pytest.param('conv1x1', marks=pytest.mark.slow),
+    pytest.param('lu', marks=pytest.mark.slow), 'classifier'])
 def test_moving_averages_are_taken_where_asked_for(kind, tmp_path):
   flow, other = make(kind), moved(make(kind), seed=1)
   # What is not trained has no average.

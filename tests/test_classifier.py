@@ -95,6 +95,7 @@ def test_errors_are_averaged_over_batches_and_start_anew():
       rel_tol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_classification_error():
   model = make_model(weight_y=10.)
   rng = np.random.default_rng(2)

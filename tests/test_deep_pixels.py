@@ -98,6 +98,7 @@ def test_16_bits_are_compressed_whole_or_by_halves():
       scores.compressed_bits_per_dim(images), [halves[0] / 128, whole[1] / 128])
 
 
+@pytest.mark.slow
 def test_served_as_it_is(tmp_path):
   images = images_of(12, 4)
   model = model_of(12, images)

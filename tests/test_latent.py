@@ -131,6 +131,7 @@ def test_a_direction_of_a_data_set_with_labels(class_model):
   assert np.abs(other - want).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_direction_is_found_without_keeping_the_images(model):
   images = test_model.random_images(256)
   alive = []

@@ -53,7 +53,8 @@ def stored_losses(make):
 
 
 @pytest.mark.parametrize('make,jit_compile', [
-    (glow, False), (batch_normalised, False),
+    (glow, False),
+    pytest.param(batch_normalised, False, marks=pytest.mark.slow),
     pytest.param(glow, True, marks=pytest.mark.slow)])
 def test_fit_learns_the_same(make, jit_compile):
   stored = stored_losses(make)

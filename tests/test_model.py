@@ -112,7 +112,8 @@ def test_adapt_initialises_again_from_what_it_is_given():
   assert np.abs(actnorm.shift - first).max() > 1e-4
 
 
-@pytest.mark.parametrize('jit_compile', [False, True])
+@pytest.mark.parametrize('jit_compile', [
+    False, pytest.param(True, marks=pytest.mark.slow)])
 def test_fit_lowers_bits_per_dim_of_training_validation_and_evaluate(
     jit_compile):
   # What XLA compiles is the smaller one.

@@ -85,6 +85,7 @@ def test_there_are_no_other_models(name):
     tfp_glow.pretrained(name)
 
 
+@pytest.mark.slow
 def test_what_is_saved_comes_back(tmp_path, monkeypatch):
   flow = tfp_glow.Glow((8, 8, 3), levels=1, steps=2, width=4, scale='bounded',
                        permutation='shuffle', coupling='affine', seed=0)

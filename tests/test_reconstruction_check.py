@@ -23,7 +23,8 @@ def glow(**kwargs):
   return tg.Glow((8, 8, 2), levels=2, steps=1, width=4, seed=0, **kwargs)
 
 
-@pytest.mark.parametrize('memory', ['store', 'recompute'])
+@pytest.mark.parametrize('memory', [
+    pytest.param('store', marks=pytest.mark.slow), 'recompute'])
 def test_a_healthy_flow_gives_no_warning(memory):
   model = model_of(glow(memory=memory))
   check = tg.ReconstructionCheck(IMAGES[:4], every=2)

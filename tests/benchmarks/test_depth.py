@@ -7,6 +7,7 @@ from benchmarks import depth
 import tfp_glow
 
 
+@pytest.mark.slow
 def test_a_small_flow_gives_every_pixel_back(capsys, monkeypatch):
   monkeypatch.setattr(depth, 'VARIANTS', depth.VARIANTS[:1])
   assert depth.main(['--width', '8', '--steps', '1', '--images', '2']) == 0
@@ -20,6 +21,7 @@ def test_a_small_flow_gives_every_pixel_back(capsys, monkeypatch):
   assert keras.config.dtype_policy().name == 'float32'
 
 
+@pytest.mark.slow
 def test_networks_in_bfloat16_lose_pixels_that_encoding_keeps():
   images = depth.synthetic_images(2)
   result = depth.measure(

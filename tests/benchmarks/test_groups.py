@@ -72,6 +72,7 @@ def test_bare_convolutions_of_real_nvp_are_those_of_its_networks():
                 for k in network) == kernels
 
 
+@pytest.mark.slow
 def test_models_have_the_same_shape():
   ours, other = steps.our_glow(1, 8), steps.tfb_glow(1, 8)
   images = steps.images(2)

@@ -47,9 +47,8 @@ def test_a_dump_has_parameters_results_and_what_is_assigned(tmp_path):
   assert (tmp_path / 'dump' / 'program.hlo.pb').stat().st_size > 100
 
 
-@pytest.mark.parametrize('name', [
-    pytest.param('cifar10_recompute', marks=pytest.mark.slow),
-    'cifar10_sample'])
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['cifar10_recompute', 'cifar10_sample'])
 def test_programs_of_all_kinds_are_written(name, tmp_path, capsys):
   assert hlo.main([str(tmp_path), '--quick', '--only', name]) == 0
   assert name in capsys.readouterr().out

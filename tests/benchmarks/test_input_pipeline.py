@@ -1,3 +1,5 @@
+import pytest
+
 from benchmarks import input_pipeline
 import tfp_glow
 from training import data
@@ -21,6 +23,7 @@ def test_waiting_is_told_from_training():
   assert result == input_pipeline.Result(4., .25, 5.)
 
 
+@pytest.mark.slow
 def test_a_small_run(tmp_path):
   config = data.get_config()
   config.cache_dir = str(tmp_path)

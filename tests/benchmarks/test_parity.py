@@ -55,6 +55,7 @@ def test_a_line_for_each_output_and_a_sum_of_them(tmp_path, capsys):
       '72 arrays in 2 files: 72 pass, 0 fail; 0 files could not be compared.')
 
 
+@pytest.mark.slow
 def test_what_is_further_off_than_its_tolerance_fails(tmp_path, capsys):
   actnorm = 'after_init/model/0/1/f1/l_2/actnorm_center/b'
   spoil(GLOW, tmp_path, {
@@ -69,6 +70,7 @@ def test_what_is_further_off_than_its_tolerance_fails(tmp_path, capsys):
       'bits_per_dim', 'eps_1', 'decode_float']
 
 
+@pytest.mark.slow
 def test_real_nvp_can_fail_too(tmp_path, capsys):
   spoil(REAL_NVP, tmp_path, {
       'latent': add(2e-5), 'log_det': add(1e-3), 'decoded': add(2e-4),
@@ -79,6 +81,7 @@ def test_real_nvp_can_fail_too(tmp_path, capsys):
       'log_det', 'decoded', 'train_latent', 'train_log_det']
 
 
+@pytest.mark.slow
 def test_pixels_may_differ_at_a_rounding_edge_alone(tmp_path):
   """And by one level, that is by 8 where 5 bits are modelled."""
   with np.load(GLOW_5BIT) as file:

@@ -9,6 +9,7 @@ from benchmarks import stability
 import tfp_glow
 
 
+@pytest.mark.slow
 def test_the_table_of_a_run(class_run, tmp_path, capsys):
   file = tmp_path / 'figures.json'
   assert stability.main([

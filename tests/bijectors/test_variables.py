@@ -72,7 +72,9 @@ def test_tfp_and_keras_see_each_variable_once(kind):
   assert len(model.trainable_weights) == expected - 2
 
 
-@pytest.mark.parametrize('kind', sorted(NETWORKS))
+@pytest.mark.parametrize('kind', [
+    pytest.param(kind, marks=[] if kind in ('own_layer', 'tf_module') else [
+        pytest.mark.slow]) for kind in sorted(NETWORKS)])
 def test_fit_moves_every_trainable_variable_and_lowers_the_loss(kind):
   flow = tg.Chain(make_layers(NETWORKS[kind][0]()))
   model = tg.FlowModel(flow, image_shape=(4, 4, 2), seed=0)

@@ -129,6 +129,7 @@ def test_gradients_of_systems_are_those_of_stored_activations(
   assert_close(call(), stored_gradients(name), 1e-11)
 
 
+@pytest.mark.slow
 def test_float32_gradients_agree_over_32_steps():
   results = []
   for memory in execution.MEMORY:

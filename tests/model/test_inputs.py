@@ -208,7 +208,9 @@ def test_a_data_set_of_maps_without_a_name_is_told_how(map_model):
 
 
 @pytest.mark.parametrize('decode', [
-    functools.partial(tf.io.decode_png, channels=3), tf.io.decode_png,
+    pytest.param(functools.partial(tf.io.decode_png, channels=3),
+                 marks=pytest.mark.slow),
+    pytest.param(tf.io.decode_png, marks=pytest.mark.slow),
     tf.io.decode_image])
 def test_images_of_a_shape_that_no_graph_knows_are_taken(decode):
   shape = (4, 4, 3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import test_memory
 from tests import test_model
 import tfp_glow as tg
 
@@ -33,11 +34,10 @@ def test_a_step_that_is_not_finite_changes_nothing(poison, jit_compile):
   if jit_compile:
     flow = tg.Glow(test_model.SHAPE, levels=1, steps=1, width=4, seed=0)
   else:
-    flow = tg.RealNVP(
-        test_model.SHAPE, scales=1, width=4, residual_blocks=1, seed=0)
-  model = BlowsUp(flow, seed=0)
+    flow = test_memory.batch_normalised()
+  model = BlowsUp(flow, image_shape=flow.image_shape, seed=0)
   model.poison = poison
-  images = test_model.random_images(64)
+  images = test_model.random_images(64, shape=flow.image_shape)
   white = np.full_like(images, 255)
   model.adapt(images)
   model.compile(keras.optimizers.Adam(1e-2), jit_compile=jit_compile)

@@ -38,6 +38,7 @@ def test_parts_have_every_variable_once(model):
   assert len(own) == len(set(own)) and own
 
 
+@pytest.mark.slow
 def test_a_frozen_part_stays_as_it_is(model):
   images = test_model.random_images(32)
   labels = np.arange(32) % 3

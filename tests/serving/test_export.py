@@ -129,6 +129,7 @@ def test_an_export_that_is_killed_leaves_whole_versions(
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_networks_are_traced_once_each_way(model, tmp_path, monkeypatch):
   calls = collections.Counter()
   call = conditioner.Conditioner.__call__
@@ -172,6 +173,7 @@ def test_requests_do_no_work_on_weights_alone(plain_export, name):
   assert ops['Exp'] == 4
 
 
+@pytest.mark.slow
 def test_requests_normalise_no_kernel(tmp_path):
   flow = tg.RealNVP((2, 2, 1), scales=1, width=2, residual_blocks=1, seed=0)
   model = tg.FlowModel(flow, seed=0)

@@ -13,7 +13,8 @@ import tfp_glow as tg
 TYPICALITY = tg.Typicality(mean=7.5, standard_deviation=.5)
 
 
-@pytest.mark.parametrize('name', ['glow_lu', 'glow_classes'])
+@pytest.mark.parametrize('name', [
+    pytest.param('glow_lu', marks=pytest.mark.slow), 'glow_classes'])
 def test_it_gives_what_score_gives(name, tmp_path):
   model = served.make_model(name)
   path = tg.export_saved_model(

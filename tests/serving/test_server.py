@@ -287,6 +287,7 @@ def exchange_with_clients(service, num_clients, count, seed):
     return sum((job.result() for job in jobs), collections.Counter())
 
 
+@pytest.mark.slow
 def test_eight_clients_at_once(service):
   # What is allocated once is allocated by then.
   exchange_with_clients(service, 8, 400, seed=0)

@@ -125,6 +125,7 @@ class _Drawing:
     return tf.cast(tf.clip_by_value(pixels, 0., 255.), tf.uint8)
 
 
+@pytest.mark.slow
 def test_the_judge_sees_what_a_direction_adds(run):
   config, _ = run
   images = groups.open_split(config, 'train')

@@ -70,6 +70,7 @@ def test_no_average_is_said_to_be_missing(nice_run, tmp_path):
     runs.load(tmp_path / 'elsewhere')
 
 
+@pytest.mark.slow
 def test_more_samples_of_noise_tighten_the_bound(workdir):
   config, model = runs.load(workdir)
   # So that the density is not as flat as after two steps.
@@ -283,6 +284,7 @@ def test_a_bar_shows_what_takes_seconds(is_terminal, monkeypatch):
   assert ('Measuring' in stderr.getvalue()) == is_terminal
 
 
+@pytest.mark.slow
 def test_training_that_blows_up_stops_and_says_what_helps(tmp_path):
   config = recipe(
       '--config.optimizer.learning_rate=1e20', '--config.max_skipped=3',

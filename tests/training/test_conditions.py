@@ -94,6 +94,7 @@ def test_a_folder_of_another_condition_is_refused(workdir):
     train.train(recipe('--config.data.condition=mask:2'), str(workdir))
 
 
+@pytest.mark.slow
 def test_the_command_draws_and_measures(workdir, tmp_path, capsys):
   train.train(recipe('--config.steps=2', '--config.checkpoint_every=2'),
               str(tmp_path))
@@ -152,6 +153,7 @@ def test_samples_stand_beside_their_conditions(workdir, loaded, tmp_path):
                       columns=2))
 
 
+@pytest.mark.slow
 def test_latent_commands_take_the_conditions_along(workdir, tmp_path):
   levels.main(flags(workdir, columns=3, temperature=.7, output=str(tmp_path)))
   interpolate.main(flags(workdir, rows=2, columns=3, method='linear',
@@ -199,6 +201,7 @@ def test_a_run_is_exported_with_its_condition(workdir, loaded, tmp_path):
       got['typicality'], expected.distance(got['bits_per_dim']), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_labels_and_maps_go_together(tmp_path):
   train.train(recipe('--config.data.condition=mask:3', '--config.steps=2',
                      '--config.model.class_conditional=True'), str(tmp_path))

@@ -31,6 +31,7 @@ def summary(workdir):
       '--config.initial_images=100', '--config.optimizer.warmup_images=0'])
 
 
+@pytest.mark.slow
 def test_figures_come_out_of_the_commands(summary, workdir):
   assert summary['images'] == 20
   assert summary['bits_per_dim'] < summary['bits_per_dim_before'] - .3
@@ -50,6 +51,7 @@ def test_figures_come_out_of_the_commands(summary, workdir):
   json.dumps(summary)
 
 
+@pytest.mark.slow
 def test_pictures_and_a_saved_model_are_left_and_nothing_old(summary, workdir):
   assert Image.open(f'{workdir}/samples.png').height == 9 * 100 + 4
   assert Image.open(f'{workdir}/interpolation.png').width == 11 * 100 + 4

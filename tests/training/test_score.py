@@ -53,6 +53,7 @@ def run(workdir, capsys, **changes):
   return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_good_and_bad_files(workdir, folders, tmp_path, capsys, caplog):
   output = tmp_path / 'new' / 'folder'
   # Its own averaged weights are as good a background as any.

@@ -86,6 +86,7 @@ def test_images_that_do_not_come_back_are_found(measured, exploding):
       exploding.comes_back(grey), [True, False, True, True, False])
 
 
+@pytest.mark.slow
 def test_conditions_are_taken_in_turn(measured):
   np.testing.assert_array_equal(
       measured.encode_amplification(IMAGES, label=LABELS),
@@ -140,6 +141,7 @@ def test_layers_are_seen_alone(way, glow, measured):
       np.exp(3. * top.log_scale.numpy()).max(), rel=.01)
 
 
+@pytest.mark.slow
 def test_the_split_prior_is_a_layer_of_its_own(glow, measured):
   layer = measured.layers(images=IMAGES, label=LABELS)[3]
   factor_out = glow.flow.bijectors[4]

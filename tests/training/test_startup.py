@@ -48,6 +48,7 @@ def test_other_lines_are_told_even_if_the_process_ends(end, code, after):
   assert result.stderr == 'E0000 broken\nTraceback' + after
 
 
+@pytest.mark.slow
 def test_the_log_is_whole_where_it_is_asked_for():
   result = run(
       'import training, tensorflow', TF_CPP_MIN_LOG_LEVEL='0')

@@ -145,6 +145,7 @@ def test_make(page, model):
   assert_shows(page, 'grid', grid)
 
 
+@pytest.mark.slow
 def test_what_is_made_is_taken_on(page, model):
   images, grid = grid_of(model, 0, [.7, .7])
   assert_shows(page, 'grid', grid)
@@ -167,6 +168,7 @@ def test_what_is_made_is_taken_on(page, model):
     screenshots.open_tab(page, 'Make')
 
 
+@pytest.mark.slow
 def test_change(page, model):
   screenshots.open_tab(page, 'Change')
   image, label = start(model)
@@ -193,6 +195,7 @@ def test_change(page, model):
   assert_shows(page, 'picture', pictures.enlarge(image))
 
 
+@pytest.mark.slow
 def test_mix(page, model):
   screenshots.open_tab(page, 'Mix')
   (a, _), (b, label) = start(model), start(model, 1)
@@ -221,6 +224,7 @@ def test_mix(page, model):
   np.testing.assert_array_equal(np.asarray(files[1]), strip)
 
 
+@pytest.mark.slow
 def test_judge(page, model):
   screenshots.open_tab(page, 'Judge')
   image, label = start(model)
@@ -246,6 +250,7 @@ def test_judge(page, model):
   assert_shows(page, 'levels', levels(1.2, 1))
 
 
+@pytest.mark.slow
 def test_ones_own_picture_is_cropped(page, model, tmp_path):
   screenshots.open_tab(page, 'Change')
   assert_shows(page, 'picture', pictures.enlarge(start(model)[0]))

@@ -126,6 +126,7 @@ def test_a_killed_run_ends_as_if_never_killed(moments, whole, tmp_path):
               if 'temp' in name]
 
 
+@pytest.mark.slow
 def test_a_full_disk_does_not_end_the_run_nor_the_last_good_checkpoint(
     whole, tmp_path):
   workdir = tmp_path / 'run'
@@ -142,6 +143,7 @@ def test_a_full_disk_does_not_end_the_run_nor_the_last_good_checkpoint(
   assert checkpoints.steps(workdir / 'checkpoints') == [10, 12, 14]
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path):
   workdir = tmp_path / 'run'
   shutil.copytree(whole, workdir)

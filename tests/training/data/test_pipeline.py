@@ -52,6 +52,7 @@ def test_a_stream_can_be_entered_far_away(config, noise):
                _take(images.train_batches(8, seed=3, start_step=step), 1))
 
 
+@pytest.mark.slow
 def test_the_stream_is_the_same_in_another_process(config, noise):
   config.update(name=noise, flip=True, shift=.1)
   fields = json.dumps({**config.to_dict(), 'shift': .1})
