@@ -207,7 +207,10 @@ def test_a_saver_of_tf1_restores_what_is_saved(kind, tmp_path):
     np.testing.assert_array_equal(restored[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize('kind', ['conv1x1', 'lu', 'shuffle', 'classifier'])
+@pytest.mark.parametrize('kind', [
+    pytest.param('conv1x1', marks=pytest.mark.slow), 'lu',
+    pytest.param('shuffle', marks=pytest.mark.slow),
+    pytest.param('classifier', marks=pytest.mark.slow)])
 def test_a_checkpoint_of_tf1_is_read_without_what_trained_it(kind, tmp_path):
   flow = make(kind)
   weights = weights_of(flow)

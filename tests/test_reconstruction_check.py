@@ -49,7 +49,8 @@ def test_a_nearly_singular_layer_gives_a_warning():
   assert check.history[0][1] > 1e-3
 
 
-@pytest.mark.parametrize('scale', ['sigmoid', 'bounded'])
+@pytest.mark.parametrize('scale', [
+    'sigmoid', pytest.param('bounded', marks=pytest.mark.slow)])
 def test_noise_that_cannot_be_rebuilt_gives_a_warning(scale):
   grey = (120 + IMAGES % 16).astype(np.uint8)
   flow = tg.Glow((8, 8, 2), levels=1, steps=2, width=8, scale=scale, seed=0)

@@ -82,7 +82,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=[pytest.mark.slow] if name == 'real_nvp' else [])
+    for name in CASES])
 def test_the_sum_over_pixels_is_the_images_bits_per_dim(name):
   make, arguments, conditions = CASES[name]
   images = images_of()

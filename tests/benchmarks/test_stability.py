@@ -35,6 +35,7 @@ def test_the_table_of_a_run(class_run, tmp_path, capsys):
   assert results['layers'].keys() == results['amplification'].keys()
 
 
+@pytest.mark.slow
 def test_a_model_that_breaks_down_is_seen_to(capsys):
   flow = tfp_glow.Glow((4, 4, 1), levels=1, steps=1, width=4, seed=0)
   model = tfp_glow.FlowModel(flow)

@@ -28,7 +28,8 @@ class BlowsUp(tg.FlowModel):
 
 
 @pytest.mark.parametrize('poison, jit_compile', [
-    ('loss', False), ('gradients', True),
+    ('loss', False),
+    pytest.param('gradients', True, marks=pytest.mark.slow),
     pytest.param('gradients', False, marks=pytest.mark.slow)])
 def test_a_step_that_is_not_finite_changes_nothing(poison, jit_compile):
   if jit_compile:

@@ -73,7 +73,8 @@ def test_keras_stops_a_run_that_has_blown_up(model):
   assert history.epoch == [0]
 
 
-@pytest.mark.parametrize('name', ['bits_per_dim', 'val_bits_per_dim'])
+@pytest.mark.parametrize('name', [
+    pytest.param('bits_per_dim', marks=pytest.mark.slow), 'val_bits_per_dim'])
 def test_less_bits_per_dim_are_better_without_a_mode(model, name):
   stop = keras.callbacks.EarlyStopping(name, patience=5)
   slow = keras.callbacks.ReduceLROnPlateau(name, patience=5)

@@ -145,6 +145,7 @@ def test_networks_are_traced_once_each_way(model, tmp_path, monkeypatch):
   assert [count for count in calls.values() if count] == [2] * 3
 
 
+@pytest.mark.slow
 def test_both_directions_share_kernels(tmp_path):
   model = test_model.make_model(steps=2)
   path = pathlib.Path(tg.export_saved_model(model, tmp_path))

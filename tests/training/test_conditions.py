@@ -216,6 +216,7 @@ def test_labels_and_maps_go_together(tmp_path):
         background=None, rank_by='complexity'))
 
 
+@pytest.mark.slow
 def test_maps_of_ones_own(tmp_path):
   images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), np.uint8)
   np.savez(tmp_path / 'images.npz', images=images,

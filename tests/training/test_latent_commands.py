@@ -114,6 +114,7 @@ def test_images_of_a_folder_are_brought_to_the_shape_of_the_run(
   assert np.all(images[:, inside] == 200) and not np.any(images[:, ~inside])
 
 
+@pytest.mark.slow
 def test_a_folder_tells_no_classes(class_run, tmp_path):
   config, model = runs.load(class_run)
   with pytest.raises(ValueError, match='folder, whose images have no labels'):

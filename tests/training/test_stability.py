@@ -95,6 +95,7 @@ def test_conditions_are_taken_in_turn(measured):
       'not_finite', 'beyond_twice_the_range'}
 
 
+@pytest.mark.slow
 def test_amplification_is_the_largest_singular_value(glow, measured):
   bijector = glow.distribution.bijector
   values = tf.constant((IMAGES >> 4) + .5, tf.float32)

@@ -30,7 +30,9 @@ def _assert_same(first, second):
     tf.nest.map_structure(np.testing.assert_array_equal, a, b)
 
 
-@pytest.mark.parametrize('batch_size', [1, 8, 41])
+@pytest.mark.parametrize('batch_size', [
+    pytest.param(1, marks=pytest.mark.slow), 8,
+    pytest.param(41, marks=pytest.mark.slow)])
 @pytest.mark.parametrize('fields', [
     {}, {'flip': True, 'shift': .1}, {'shift': (0, 1)},
     {'crop': 'random', 'image_size': (4, 5), 'flip': True}])
@@ -223,6 +225,7 @@ def _rows(strategy, cache_dir, environment=({},)):
             for output in outputs]
 
 
+@pytest.mark.slow
 def test_replicas_get_their_rows_in_order(config):
   images = data.open(config)
   batches = [labels.tolist() for _, labels in _take(
