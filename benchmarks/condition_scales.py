@@ -52,10 +52,11 @@ def measure(steps, condition=None, way=WAYS[0]):
       squeeze.Squeeze, 'pass_feature_map', _passing(condition, way)
   ), mock.patch.object(multiscale_flow, 'condition_shapes', _shapes(way)
                        ), tempfile.TemporaryDirectory() as folder:
-    train.train(config, folder)
+    weights = train.train(config, folder).count_params()
     last = metrics.read(folder)[-1]
   return {'condition': condition, 'way': way if condition else _NONE,
-          'steps': steps, 'bits_per_dim': last['eval_bits_per_dim'],
+          'steps': steps, 'weights': weights,
+          'bits_per_dim': last['eval_bits_per_dim'],
           'standard_error': last['eval_bits_per_dim_error']}
 
 

@@ -22,8 +22,10 @@ _MODELS = {
         'permutation': 'conv1x1',
         'learn_top': True,
         'scale': 'sigmoid',
+        'memory': 'store',
     },
-    'real_nvp': {'scales': 2, 'width': 32, 'residual_blocks': 2},
+    'real_nvp': {
+        'scales': 2, 'width': 32, 'residual_blocks': 2, 'memory': 'store'},
     'nice': {'couplings': 4, 'hidden_layers': 3, 'width': 128},
 }
 _CENTRE_OF_CELEB_A = (40, 15, 148, 148)
@@ -44,6 +46,9 @@ def get_config(system='glow'):
         system: `'glow'`, `'real_nvp'` or `'nice'`, chosen by the recipe; the
           fields after it are the arguments of `tfp_glow.Glow`, `RealNVP` or
           `NICE`.
+        memory: What the gradient keeps (Glow, RealNVP): `'store'`, every
+          activation, or `'recompute'`, which computes them again from the
+          layers' outputs and takes less memory and more time.
         num_bits: Bits of each pixel that are modelled, 1 to 16; more than 8
           need values that fill as many.
         preprocessing: `'centered'` or `'logit'`.

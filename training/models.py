@@ -6,6 +6,8 @@ import re
 import keras
 
 import tfp_glow
+from tfp_glow import execution
+from tfp_glow.flows import glow
 
 
 class _KeepsWeights:
@@ -34,6 +36,12 @@ class _SGD(_KeepsWeights, keras.optimizers.SGD):
 _OPTIMIZERS = {'adam': _Adam, 'adamax': _Adamax, 'sgd': _SGD}
 _NOT_OF_THE_FLOW = ('system', 'num_bits', 'preprocessing', 'class_conditional',
                     'weight_y', 'mixed_bfloat16')
+_CHOICES = {
+    'coupling': glow.COUPLINGS,
+    'permutation': tuple(glow.PERMUTATIONS),
+    'scale': glow.SCALES,
+    'memory': execution.MEMORY,
+}
 
 
 def build(config, image_shape, num_classes, feature_map_channels=None):
@@ -61,6 +69,7 @@ def build(config, image_shape, num_classes, feature_map_channels=None):
     raise ValueError(
         f'`model.class_conditional` is True, but {config.data.name!r} has no '
         'classes.')
+  _check_choices(fields)
   _check_size(config, image_shape)
   arguments = {name: value for name, value in fields.items()
                if name not in _NOT_OF_THE_FLOW}
@@ -91,6 +100,15 @@ def build(config, image_shape, num_classes, feature_map_channels=None):
     keras.config.set_dtype_policy(policy)
   _penalise_scales(model, config.optimizer.scale_l2)
   return model
+
+
+def _check_choices(fields):
+  """Raises if a field of the model has no such value."""
+  for name, choices in _CHOICES.items():
+    if name in fields and fields[name] not in choices:
+      raise ValueError(
+          f'`model.{name}` is {fields[name]!r}, but one of {sorted(choices)} '
+          'is needed.')
 
 
 def _check_size(config, image_shape):

@@ -21,7 +21,7 @@ _RECIPE = 'config.json'
 _MAY_CHANGE = frozenset([
     'steps', 'eval_every', 'eval_images', 'checkpoint_every',
     'keep_checkpoints', 'max_skipped', 'temperatures', 'picture_channels',
-    'strategy',
+    'strategy', 'model.memory',
     'data.eval_split', 'data.data_dir', 'data.cache_dir'])
 
 

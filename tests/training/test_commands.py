@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import types
 
 import keras
@@ -183,6 +184,21 @@ def test_a_folder_of_another_recipe_is_left_alone(workdir):
   train.train(recipe('--config.model.class_conditional=True',
                      '--config.temperatures=(0.1,)', '--config.steps=2'),
               str(workdir))
+
+
+def test_a_run_of_before_recipes_said_what_is_kept_goes_on(
+    workdir, tmp_path, capsys):
+  shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+  path = tmp_path / 'config.json'
+  before = json.loads(path.read_text())
+  assert before['config']['model'].pop('memory') == 'store'
+  path.write_text(json.dumps(before))
+  assert runs.load(tmp_path)[1].flow.memory == 'store'
+  model = train.train(recipe(
+      '--config.model.class_conditional=True', '--config.steps=2',
+      '--config.model.memory=recompute'), str(tmp_path))
+  assert model.flow.memory == 'recompute'
+  assert 'has been trained to step 2 already' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('overrides, message', [

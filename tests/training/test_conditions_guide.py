@@ -38,6 +38,10 @@ def test_clients_make_the_maps_of_recipes(names):
 
   np.testing.assert_allclose(
       names['downsample'](images, 4), of_recipe('downsample:4'), atol=1e-6)
+  means = images.reshape(-1, 2, 4, 2, 4, 3).mean(axis=(2, 4)).round()
+  np.testing.assert_allclose(
+      names['enlarged'](np.uint8(means), 4), of_recipe('downsample:4'),
+      atol=1e-6)
   np.testing.assert_allclose(
       names['grey_values'](images), of_recipe('grey'), atol=1e-6)
   want = of_recipe('mask:3')
@@ -70,3 +74,6 @@ def test_the_ways_that_were_compared_are_in_a_file():
   assert condition_scales.markdown(rows) in GUIDE
   assert f'{rows[0]["bits_per_dim"]:.3f} without a' in GUIDE
   assert max(row['standard_error'] for row in rows) < .0095
+  for row in rows:
+    if row['way'] != 'averaged at every level':
+      assert f'{row["weights"]:,}' in GUIDE

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.training import driver
 from tfp_glow.flows import presets
 from training import command
 from training import config
@@ -137,6 +138,14 @@ def test_recipes_of_mnist_build_flows_of_28_pixels(
     assert model.flow.get_config()['scale'] == 'bounded'
 
 
+@pytest.mark.parametrize('system', ['glow', 'real_nvp'])
+def test_a_recipe_says_what_the_gradient_keeps(system):
+  given = driver.recipe(system)
+  assert models.build(given, (4, 4, 1), None).flow.memory == 'store'
+  given.model.memory = 'recompute'
+  assert models.build(given, (4, 4, 1), None).flow.memory == 'recompute'
+
+
 def test_presets_have_the_scale_of_the_paper():
   for name in presets.PRESETS:
     assert recipe(name).model.get('scale', 'sigmoid') == 'sigmoid'
@@ -196,6 +205,10 @@ def test_scales_of_real_nvp_are_penalised():
 @pytest.mark.parametrize('field, value, message', [
     ('optimizer.name', 'adm', r"`optimizer.name` is 'adm'.*adamax"),
     ('optimizer.schedule', 'linear', "`optimizer.schedule` is 'linear'"),
+    ('model.memory', 'keep', r"`model.memory` is 'keep'.*recompute.*store"),
+    ('model.scale', 'bound', r"`model.scale` is 'bound'.*bounded.*sigmoid"),
+    ('model.permutation', 'qr', r"`model.permutation` is 'qr'.*conv1x1"),
+    ('model.coupling', 'sum', r"`model.coupling` is 'sum'.*additive"),
 ])
 def test_a_value_that_does_not_exist_is_named(field, value, message):
   given = config.get_config()

@@ -158,14 +158,17 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path):
   assert scalars(workdir) == scalars(whole)
 
 
-@pytest.mark.parametrize('system', [
-    pytest.param('glow', marks=pytest.mark.slow),
-    pytest.param('real_nvp', marks=pytest.mark.slow)])
-def test_two_devices_give_the_losses_of_one(system, whole, tmp_path):
-  # Adam would blow rounding up, where a gradient is nothing else.
-  arguments = ['--config.optimizer.name=sgd'] if system == 'real_nvp' else []
+@pytest.mark.slow
+@pytest.mark.parametrize('system, arguments', [
+    ('glow', []),
+    # Adam would blow rounding up, where a gradient is nothing else.
+    ('real_nvp', ['--config.optimizer.name=sgd']),
+    ('glow', ['--config.data.condition=downsample:2']),
+    ('glow', ['--config.data.condition=mask:3'])],
+                         ids=['glow', 'real_nvp', 'downsample', 'mask'])
+def test_two_devices_give_the_losses_of_one(system, arguments, whole, tmp_path):
   one = whole
-  if system == 'real_nvp':
+  if arguments:
     one = tmp_path / 'one'
     run(one, *arguments, system=system)
   two = tmp_path / 'two'
