@@ -137,6 +137,7 @@ def held_out_data(images):
   return tf.data.Dataset.from_tensor_slices(images).batch(16)
 
 
+@pytest.mark.slow
 def test_fit_on_a_data_set_equals_fit_on_its_arrays():
   results = []
   for as_data_set in (False, True):
@@ -249,6 +250,7 @@ def test_keras_file_gives_back_a_working_model(tmp_path):
       rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_are_saved_and_restored(tmp_path):
   model = make_model()
   path = os.path.join(tmp_path, 'model.weights.h5')
@@ -314,8 +316,8 @@ def make_other_system(name):
   return tg.FlowModel(flow, image_shape=SHAPE, seed=0)
 
 
-@pytest.mark.parametrize('name', [
-    pytest.param('real_nvp', marks=pytest.mark.slow), 'nice'])
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['real_nvp', 'nice'])
 def test_the_other_systems_fit_save_and_serve(name, tmp_path):
   model = make_other_system(name)
   images = random_images()

@@ -174,6 +174,7 @@ def test_the_old_file_format_is_refused(model, tmp_path, name):
   assert not os.listdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_keras_own_export_writes_the_signatures(model, tmp_path, capsys):
   path = tmp_path / 'exported'
   for _ in range(2):  # it replaces what it wrote

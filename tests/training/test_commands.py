@@ -330,6 +330,7 @@ def test_unfinished_lines_of_metrics_are_left_out(tmp_path):
       '{"step": 0}\n{"step": 2}\n{"step": 4, "loss": null}\n')
 
 
+@pytest.mark.slow
 def test_evaluate_prints_a_line_of_json(workdir, capsys):
   evaluate.main(types.SimpleNamespace(
       workdir=workdir, weights=None, split='train', max_examples=30,

@@ -18,6 +18,8 @@ from training import runs
 from training import score
 from training import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def images():

@@ -120,7 +120,8 @@ def test_a_sample_that_breaks_down_amplifies_without_bound(exploding):
   assert growth[1] == pytest.approx(np.exp(3.), rel=.01)
 
 
-@pytest.mark.parametrize('way', ['images', 'latents'])
+@pytest.mark.parametrize('way', [
+    pytest.param('images', marks=pytest.mark.slow), 'latents'])
 def test_layers_are_seen_alone(way, glow, measured):
   latents = glow.encode(IMAGES, label=LABELS)
   layers = measured.layers(label=LABELS, **{
