@@ -2,6 +2,7 @@
 
 import typing
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -126,12 +127,19 @@ def _map(bias, edge, height, width):
 def _taps_on_edge(height, width, taps, dtype):
   """Returns `[H*W, taps]`: 1 where a tap of a kernel is outside the image."""
   size = int(round(taps**.5))
-  ring = tf.pad(tf.zeros([1, height, width, 1], dtype),
-                [[0, 0], *[[size // 2, size // 2]] * 2, [0, 0]],
-                constant_values=1.)
-  kernel = tf.reshape(tf.eye(taps, dtype=dtype), [size, size, 1, taps])
-  return tf.reshape(tf.nn.conv2d(ring, kernel, 1, 'VALID'),
-                    [height * width, taps])
+  rows, columns = (_outside(length, size) for length in (height, width))
+  outside = tf.logical_or(rows[:, None, :, None], columns[None, :, None, :])
+  return tf.cast(tf.reshape(outside, [height * width, taps]), dtype)
+
+
+def _outside(length, size):
+  """Returns `[length, size]`: whether a tap is outside, along one axis."""
+  # Of lengths that are known the graph gets the values alone.
+  positions = np.arange(length, dtype=np.int32) if isinstance(
+      length, int) else tf.range(length)
+  positions = positions[:, None] + (
+      np.arange(size, dtype=np.int32) - np.int32(size // 2))
+  return (positions < 0) | (positions >= length)
 
 
 def _plus(outputs, bias):
