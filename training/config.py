@@ -52,6 +52,7 @@ def get_config(system='glow'):
         num_bits: Bits of each pixel that are modelled, 1 to 16; more than 8
           need values that fill as many.
         preprocessing: `'centered'` or `'logit'`.
+        logit_margin: How far from 0 and 1 what the logit is taken of stays.
         class_conditional: Whether the model is told the class (Glow).
         weight_y: Weight of a classifier's loss (class-conditional Glow).
         mixed_bfloat16: Whether networks train in bfloat16.
@@ -90,6 +91,7 @@ def get_config(system='glow'):
           **_MODELS[system],
           'num_bits': 8,
           'preprocessing': 'logit' if system == 'real_nvp' else 'centered',
+          'logit_margin': 0.05,
           'class_conditional': False,
           'weight_y': 0.,
           'mixed_bfloat16': False,

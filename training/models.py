@@ -34,8 +34,8 @@ class _SGD(_KeepsWeights, keras.optimizers.SGD):
 
 
 _OPTIMIZERS = {'adam': _Adam, 'adamax': _Adamax, 'sgd': _SGD}
-_NOT_OF_THE_FLOW = ('system', 'num_bits', 'preprocessing', 'class_conditional',
-                    'weight_y', 'mixed_bfloat16')
+_NOT_OF_THE_FLOW = ('system', 'num_bits', 'preprocessing', 'logit_margin',
+                    'class_conditional', 'weight_y', 'mixed_bfloat16')
 _CHOICES = {
     'coupling': glow.COUPLINGS,
     'permutation': tuple(glow.PERMUTATIONS),
@@ -95,7 +95,8 @@ def build(config, image_shape, num_classes, feature_map_channels=None):
           math.prod(image_shape), seed=config.seed, **arguments)
     model = tfp_glow.FlowModel(
         flow, num_bits=fields.num_bits, preprocessing=fields.preprocessing,
-        image_shape=image_shape, weight_y=fields.weight_y, seed=config.seed)
+        logit_margin=fields.logit_margin, image_shape=image_shape,
+        weight_y=fields.weight_y, seed=config.seed)
   finally:
     keras.config.set_dtype_policy(policy)
   _penalise_scales(model, config.optimizer.scale_l2)

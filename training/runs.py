@@ -121,6 +121,7 @@ def load(workdir, weights=None):
   # Runs of before these were fields have none.
   config.data.condition = config.data.get('condition')
   config.picture_channels = config.get('picture_channels')
+  config.model.logit_margin = config.model.get('logit_margin', .05)
   if weights is None:
     weights = 'raw' if config.optimizer.average is None else 'averaged'
   if weights == 'averaged' and config.optimizer.average is None:

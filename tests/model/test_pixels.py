@@ -55,3 +55,33 @@ def test_what_is_not_finite_is_drawn_as_a_checker(channels, colours):
 def test_bits_that_no_pixel_has_are_refused(num_bits):
   with pytest.raises(ValueError, match=r'`num_bits` must be in 1 \.\. 16'):
     pixels_lib.Pixels((1, 2, 1), num_bits)
+
+
+@pytest.mark.parametrize('margin', [1e-6, .05])
+def test_the_logit_keeps_its_margin(margin):
+  pixels = pixels_lib.Pixels(
+      (1, 2, 1), 8, 'logit', tf.float64, logit_margin=margin)
+  seen = tf.constant([[[[0.], [192.]]]], tf.float64)
+  for bijector in pixels.bijectors():
+    seen = bijector.inverse(seen)
+  kept = margin + (1. - 2. * margin) * np.array([0., .75])
+  np.testing.assert_allclose(
+      tf.reshape(seen, [-1]), np.log(kept / (1. - kept)), rtol=1e-9)
+
+
+def test_a_model_keeps_its_margin_and_every_image():
+  flow = tg.Glow((4, 4, 2), levels=1, steps=1, width=4, seed=0)
+  model = tg.FlowModel(flow, preprocessing='logit', logit_margin=1e-6)
+  assert model.pixels.logit_margin == 1e-6
+  again = tg.FlowModel.from_config(model.get_config())
+  assert again.pixels.logit_margin == 1e-6
+  images = np.random.default_rng(0).integers(
+      0, 256, (20, 4, 4, 2), dtype=np.uint8)
+  images[:5], images[5:10] = 0, 255
+  np.testing.assert_array_equal(model.decode(model.encode(images)), images)
+
+
+@pytest.mark.parametrize('margin', [0., .5, -1., float('nan')])
+def test_a_margin_out_of_range_is_refused(margin):
+  with pytest.raises(ValueError, match='`logit_margin` must be between 0 and'):
+    pixels_lib.Pixels((1, 2, 1), logit_margin=margin)

@@ -59,6 +59,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
                base: tfd.Distribution | None = None,
                seed: int | None = None,
                name: str = 'flow_model',
+               logit_margin: float = 0.05,
                **kwargs: Any):
     """Puts a distribution over images around a flow.
 
@@ -74,8 +75,8 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
         of `float64` where it must not.
       preprocessing: Values that the flow sees: `'centered'`,
         `v / 2**num_bits - 0.5` (Glow), or `'logit'`,
-        `logit(0.05 + 0.9 v / 2**num_bits)` (RealNVP). Default value: `None`,
-        that of the flow, or `'centered'` where it does not tell.
+        `logit(m + (1 - 2 m) v / 2**num_bits)` (RealNVP). Default value:
+        `None`, that of the flow, or `'centered'` where it does not tell.
       image_shape: `(H, W, C)`, needed where the flow does not tell.
       weight_y: Weight of the classifier head's cross-entropy, in bits, in the
         loss. Needs a `Glow` with `classifier=True`.
@@ -85,6 +86,9 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
       seed: Of the dequantisation noise. Default value: `None`: one that
         `keras.utils.set_random_seed` decides.
       name: Name of the model.
+      logit_margin: The `m` of `'logit'`. Small ones, `1e-6`, suit images that
+        are black or white in large parts, as drawings and digits are. Default
+        value: `0.05`, RealNVP's.
       **kwargs: Keyword arguments of `keras.Model`.
 
     Raises:
@@ -102,7 +106,8 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
     super().__init__(weight_y, seed, name=name, **kwargs)
     self.pixels = pixels_lib.Pixels(
         composition.image_shape_of(flow, image_shape), num_bits,
-        preprocessing or getattr(flow, 'preprocessing', 'centered'), dtype)
+        preprocessing or getattr(flow, 'preprocessing', 'centered'), dtype,
+        logit_margin)
     self.seed = seed
     self.flow = flow
     self._distribution = tfd.TransformedDistribution(
@@ -349,6 +354,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
         'flow': keras.saving.serialize_keras_object(self.flow),
         'num_bits': self.num_bits,
         'preprocessing': self.pixels.preprocessing,
+        'logit_margin': self.pixels.logit_margin,
         'image_shape': self.image_shape,
         'weight_y': self.weight_y,
         'base': base_lib.get_config(self.base),

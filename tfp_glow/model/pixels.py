@@ -9,8 +9,6 @@ import tensorflow_probability as tfp
 tfb = tfp.bijectors
 
 PREPROCESSING = ('centered', 'logit')
-# RealNVP keeps pixels this far from 0 and 1 before it takes the logit.
-LOGIT_MARGIN = 0.05
 
 
 class Pixels:
@@ -45,7 +43,8 @@ class Pixels:
                image_shape: tuple[int, int, int],
                num_bits: int = 8,
                preprocessing: str = 'centered',
-               dtype: tf.DType = tf.float32):
+               dtype: tf.DType = tf.float32,
+               logit_margin: float = 0.05):
     """Describes the pixels of a model.
 
     Args:
@@ -53,11 +52,14 @@ class Pixels:
       num_bits: Bits of each pixel that are modelled, 1 .. 16.
       preprocessing: Values that the flow sees: `'centered'`,
         `v / 2**num_bits - 0.5` (Glow), or `'logit'`,
-        `logit(0.05 + 0.9 v / 2**num_bits)` (RealNVP).
+        `logit(m + (1 - 2 m) v / 2**num_bits)` (RealNVP).
       dtype: Floating point type of the flow.
+      logit_margin: The distance `m` from 0 and 1 of what the logit is taken of.
+        Default value: `0.05`, RealNVP's.
 
     Raises:
-      ValueError: If `num_bits` is out of range or `preprocessing` unknown.
+      ValueError: If `num_bits` or `logit_margin` is out of range, or
+        `preprocessing` unknown.
     """
     if isinstance(num_bits, bool) or num_bits not in range(1, 17):
       raise ValueError(f'`num_bits` must be in 1 .. 16, got {num_bits!r}.')
@@ -65,9 +67,13 @@ class Pixels:
       raise ValueError(
           f'`preprocessing` must be one of {PREPROCESSING}, got '
           f'{preprocessing!r}.')
+    if not 0. < logit_margin < .5:
+      raise ValueError(
+          f'`logit_margin` must be between 0 and 0.5, got {logit_margin!r}.')
     self.image_shape = tuple(int(n) for n in image_shape)
     self.num_bits = int(num_bits)
     self.preprocessing = preprocessing
+    self.logit_margin = float(logit_margin)
     self.dtype = tf.as_dtype(dtype)
     self._dropped_bits = 8 * self.image_dtype.size - self.num_bits
 
@@ -152,9 +158,9 @@ class Pixels:
     num_bins = tf.constant(self.num_bins, self.dtype)
     if self.preprocessing == 'centered':
       return [tfb.Scale(num_bins), tfb.Shift(tf.constant(.5, self.dtype))]
-    inner = 1. - 2. * LOGIT_MARGIN
+    inner = 1. - 2. * self.logit_margin
     return [
         tfb.Scale(num_bins / inner),
-        tfb.Shift(tf.constant(-LOGIT_MARGIN, self.dtype)),
+        tfb.Shift(tf.constant(-self.logit_margin, self.dtype)),
         tfb.Sigmoid(),
     ]

@@ -9,7 +9,8 @@ from training import config
 def get_config():
   recipe = config.get_config('real_nvp')
   recipe.data.update(name='mnist')
-  recipe.model.update(scales=2, width=32, residual_blocks=2)
+  recipe.model.update(
+      scales=2, width=32, residual_blocks=2, logit_margin=1e-6)
   recipe.optimizer.update(
       learning_rate=1e-3, warmup_images=64_000, schedule='cosine', clip=100.,
       scale_l2=5e-5)
