@@ -1,0 +1,45 @@
+"""The settings of a recipe, each changed alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import settings
+
+
+def test_fields_are_values_or_words():
+  assert settings.fields(
+      ['model.width=32', 'a=lu,b=0.5', 'c=None']) == {
+          'model.width': 32, 'a': 'lu', 'b': .5, 'c': None}
+  with pytest.raises(ValueError, match="'width' is given, but FIELD=VALUE"):
+    settings.fields(['model.steps=1,width'])
+
+
+@pytest.mark.slow
+def test_each_setting_is_changed_alone(tmp_path, capsys):
+  images = np.random.default_rng(0).integers(
+      0, 256, (60, 8, 8, 1), dtype=np.uint8)
+  np.savez(tmp_path / 'images.npz', images=images)
+  file = tmp_path / 'rows.json'
+  assert settings.main([
+      '--config=digits', f'--data=npz:{tmp_path}/images.npz', '--with',
+      f'data.cache_dir={tmp_path}', 'data.shift=0', 'model.steps=1',
+      'model.width=4', 'model.levels=1', 'steps=2', 'initial_images=20',
+      'batch_size=10', '--change', 'model.width=8', 'model.scale=bounded',
+      f'--json={file}']) == 0
+  assert '| as it is | 2 |' in capsys.readouterr().out
+  rows = json.loads(file.read_text())
+  assert [row['changed'] for row in rows] == [
+      'as it is', '`model.width=8`', '`model.scale=bounded`']
+  assert rows[0]['weights'] == rows[2]['weights'] < rows[1]['weights']
+  assert len({row['bits_per_dim'] for row in rows}) == 3
+  assert settings.main(['--markdown', str(file)]) == 0
+  table = capsys.readouterr().out.splitlines()
+  assert len(table) == 5 and table[2].startswith('| as it is | 2 | ')
+
+
+def test_a_recipe_is_needed(capsys):
+  with pytest.raises(SystemExit):
+    settings.main(['--change', 'model.width=8'])
+  assert '--config is needed' in capsys.readouterr().err
