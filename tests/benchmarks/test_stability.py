@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation
+from benchmarks import settings
 from benchmarks import stability
 import tfp_glow
 
@@ -105,6 +106,9 @@ def test_tables_of_the_docs_are_of_their_files():
   for name in ('photographs', 'faces'):
     rows = json.loads((folder / 'stability' / f'{name}.json').read_text())
     assert ablation.markdown(rows) in text
+  for name in ('digits',):
+    rows = json.loads((folder / 'stability' / f'{name}.json').read_text())
+    assert settings.markdown(rows) in text
   for name in ('photographs_sigmoid', 'photographs_bounded',
                'faces_pretrained'):
     results = json.loads((folder / 'stability' / f'{name}.json').read_text())
