@@ -21,6 +21,8 @@ sigmoid    s                           (Glow)
 b=0.1      0.1 + 0.9 s                 and so on: bounded below
 2 sigmoid  2 sigmoid(h)                (Jet, Kolesnikov et al., 2024)
 clamped    exp(4 / pi atan(h / 2))     (FrEIA; Ardizzone et al., 2019)
+1/2 to 2   1/2 + 3/2 sigmoid(h - log 2), and so on: bounded on both sides
+2**tanh    2**tanh(h)                  (ours, `scale='bounded'`)
 ```
 """
 
@@ -50,6 +52,13 @@ def _bounded(lowest):
       (1. / lowest - 1.) * tf.sigmoid(h + 2.))
 
 
+def _between(lowest, highest):
+  """log of a sigmoid from `lowest` to `highest` that is 1 at `h = 0`."""
+  middle = math.log((1. - lowest) / (highest - 1.))
+  return lambda h: tf.math.log(
+      lowest + (highest - lowest) * tf.sigmoid(h + middle))
+
+
 # log scale(h) of each, as in the couplings' own table.
 LOG_SCALES = {
     'sigmoid': lambda h: tf.math.log_sigmoid(h + 2.),
@@ -59,6 +68,9 @@ LOG_SCALES = {
     'b=0.7': _bounded(.7),
     '2 sigmoid': lambda h: math.log(2.) + tf.math.log_sigmoid(h),
     'clamped': lambda h: 4. / math.pi * tf.atan(h / 2.),
+    '1/2 to 3/2': _between(.5, 1.5),
+    '1/2 to 2': _between(.5, 2.),
+    '2**tanh': coupling.LOG_SCALES['bounded'],
 }
 
 
@@ -90,7 +102,7 @@ def train(config, form, num_eval=500, num_samples=1024):
   keras.utils.set_random_seed(config.seed)
   images = data.open(config.data)
   held_out = images.eval_batches(100, num_eval)
-  # No option of the library: but for 1/2 + s/2, what is compared is not kept.
+  # No options of the library: but for 2**tanh, what is compared is not kept.
   with mock.patch.dict(coupling.LOG_SCALES, sigmoid=LOG_SCALES[form]):  # pylint: disable=protected-access
     model = models.build(config, images.image_shape, None)
     models.compile_model(model, config)

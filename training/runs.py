@@ -121,7 +121,6 @@ def load(workdir, weights=None):
   # Runs of before these were fields have none.
   config.data.condition = config.data.get('condition')
   config.picture_channels = config.get('picture_channels')
-  config.model.logit_margin = config.model.get('logit_margin', .05)
   if weights is None:
     weights = 'raw' if config.optimizer.average is None else 'averaged'
   if weights == 'averaged' and config.optimizer.average is None:
@@ -196,11 +195,14 @@ def evaluated_weights(model):
 def _read(path):
   """Reads which run a working folder holds."""
   try:
-    return json.loads(path.read_text())
+    recipe = json.loads(path.read_text())
   except (FileNotFoundError, json.JSONDecodeError) as error:
     raise WrongFolderError(
         f'There are checkpoints beside {path}, which says of which recipe they '
         f'are, but cannot be read: {error}. Name another folder.') from error
+  # Runs of before it was a field had RealNVP's.
+  recipe['config']['model'].setdefault('logit_margin', .05)
+  return recipe
 
 
 def _check_same(path, before, now):

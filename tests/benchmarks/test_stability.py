@@ -87,7 +87,8 @@ def test_forms_of_the_scale_are_compared(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize('form, lowest, highest, at_zero', [
     ('sigmoid', 0., 1., .8808), ('b=0.1', .1, 1., .8927),
     ('b=0.5', .5, 1., .9404), ('2 sigmoid', 0., 2., 1.),
-    ('clamped', np.exp(-2.), np.exp(2.), 1.)])
+    ('clamped', np.exp(-2.), np.exp(2.), 1.), ('1/2 to 2', .5, 2., 1.),
+    ('2**tanh', .5, 2., 1.)])
 def test_forms_are_what_their_names_say(form, lowest, highest, at_zero):
   scale = np.exp(ablation.LOG_SCALES[form](
       np.array([-1e4, 0., 1e4], np.float32)))

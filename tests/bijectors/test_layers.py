@@ -139,7 +139,7 @@ def test_a_coupling_changes_all_but_what_its_mask_keeps(mask, kept):
 
 @pytest.mark.parametrize('scale,formula', [
     ('sigmoid', lambda h: 1. / (1. + np.exp(-h - 2.))),
-    ('bounded', lambda h: .5 + .5 / (1. + np.exp(-h - 2.))),
+    ('bounded', lambda h: 2. ** np.tanh(h)),
     ('exp', np.exp),
     ('tanh', lambda h: np.exp(.7 * np.tanh(h))),
 ])

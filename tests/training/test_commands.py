@@ -192,6 +192,7 @@ def test_a_run_of_before_recipes_said_what_is_kept_goes_on(
   path = tmp_path / 'config.json'
   before = json.loads(path.read_text())
   assert before['config']['model'].pop('memory') == 'store'
+  assert before['config']['model'].pop('logit_margin') == .05
   path.write_text(json.dumps(before))
   assert runs.load(tmp_path)[1].flow.memory == 'store'
   model = train.train(recipe(

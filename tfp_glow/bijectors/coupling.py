@@ -12,11 +12,10 @@ from tfp_glow.bijectors import masks
 # log scale(h) of each scale; `rescale` is the variable of 'tanh'.
 LOG_SCALES = {
     'sigmoid': lambda h: tf.math.log_sigmoid(h + 2.),
-    'bounded': lambda h: tf.math.log1p(tf.sigmoid(h + 2.)) - _LOG_2,
+    'bounded': lambda h: math.log(2.) * tf.tanh(h),
     'exp': lambda h: h,
     'tanh': lambda h, rescale: rescale * tf.tanh(h),
 }
-_LOG_2 = math.log(2.)
 SCALES = tuple(LOG_SCALES)
 
 
@@ -167,13 +166,14 @@ class AffineCoupling(Coupling):
 
   ```none
   'sigmoid':  sigmoid(h + 2)                     (Glow)
-  'bounded':  1/2 + sigmoid(h + 2) / 2
+  'bounded':  2**tanh(h)                         between 1/2 and 2
   'exp':      exp(h)
   'tanh':     exp(rescale * tanh(h))             (RealNVP; `rescale` is learned)
   ```
 
-  With `'bounded'` sampling divides by at least 1/2, so that a sample cannot
-  explode in one coupling, however far from the training data it is ([2]).
+  With `'bounded'` a coupling scales by at most 2 in either direction, so that no
+  sample and no latent explodes in one, however far from the training data it
+  is ([2]).
 
   #### Examples
 
