@@ -171,9 +171,9 @@ class AffineCoupling(Coupling):
   'tanh':     exp(rescale * tanh(h))             (RealNVP; `rescale` is learned)
   ```
 
-  With `'bounded'` a coupling scales by at most 2 in either direction, so that no
-  sample and no latent explodes in one, however far from the training data it
-  is ([2]).
+  With `'bounded'` a coupling scales by at most 2 in either direction, so that
+  no sample and no latent explodes in one, however far from the training data
+  it is ([2]).
 
   #### Examples
 
