@@ -18,13 +18,17 @@ def given_or_drawn(seed: int | tf.Tensor | None) -> int | tf.Tensor:
 
   Raises:
     TypeError: If `seed` is no integer.
+    ValueError: If it has more than 64 bits.
   """
   if seed is None:
     return random.randrange(2**31)
   if tf.is_tensor(seed) and seed.dtype.is_integer:
     return seed
   try:
-    return operator.index(seed)
+    number = operator.index(seed)
   except TypeError:
     raise TypeError(
         f'`seed` must be an integer or None, got {seed!r}.') from None
+  if not -2**63 <= number < 2**63:
+    raise ValueError(f'`seed` must have at most 64 bits, got {seed}.')
+  return number

@@ -212,7 +212,8 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
         layer cannot be reached.
     """
     conditions = inputs_lib.given(label=label, **conditions)
-    images = inputs_lib.array_of(images)
+    max_images = inputs_lib.positive('max_images', max_images)
+    images = inputs_lib.array_of('images', images)
     if inputs_lib.is_batches(images):
       if conditions:
         raise ValueError(
