@@ -295,7 +295,8 @@ def test_what_cannot_be_served_is_refused(model, tmp_path):
       tg.export_saved_model(classes, tmp_path, examples=examples)
   for directions, message in [
       ({'up': np.zeros(3)}, r"\['up'\].*\(3,\).*\(32,\)"),
-      ({'up': np.full(32, np.nan)}, r"\['up'\].*not finite"),
+      ({'up': np.full(32, np.nan)}, r"\['up'\].*must be finite"),
+      ({'up': [0., 1.]}, r"\['up'\].*\(2,\).*\(32,\)"),
       ({'up\ndown': np.zeros(32)}, 'one line'),
       ({'': np.zeros(32)}, 'one line'),
   ]:

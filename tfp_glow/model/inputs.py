@@ -298,13 +298,13 @@ def array_of(name: str, images: Any) -> Any:
   return _array(name, images) if isinstance(images, list) else images
 
 
-def iterable(name: str, batches: Any) -> Iterable[Any]:
-  """What yields batches, if it does."""
-  if isinstance(batches, str) or not hasattr(batches, '__iter__'):
+def iterable(name: str, values: Any,
+             needed: str = 'images or batches of them') -> Iterable[Any]:
+  """What can be iterated over, if it can."""
+  if isinstance(values, str) or not hasattr(values, '__iter__'):
     raise TypeError(
-        f'`{name}` is {_described(batches)}, but images or batches of them '
-        'are needed.')
-  return batches
+        f'`{name}` is {_described(values)}, but {needed} are needed.')
+  return values
 
 
 def positive(name: str, count: Any) -> int:
