@@ -32,3 +32,22 @@ def given_or_drawn(seed: int | tf.Tensor | None) -> int | tf.Tensor:
   if not -2**63 <= number < 2**63:
     raise ValueError(f'`seed` must have at most 64 bits, got {seed}.')
   return number
+
+
+def not_negative(seed: int | tf.Tensor | None) -> int | tf.Tensor:
+  """Checks or draws a seed, as `given_or_drawn`, for NumPy's generators.
+
+  Args:
+    seed: An integer that is not negative, or `None`.
+
+  Returns:
+    seed: An integer that is not negative.
+
+  Raises:
+    TypeError: If `seed` is no integer.
+    ValueError: If it is negative, or has more than 64 bits.
+  """
+  seed = given_or_drawn(seed)
+  if seed < 0:
+    raise ValueError(f'`seed` must not be negative, got {seed}.')
+  return seed

@@ -299,7 +299,12 @@ def test_what_cannot_be_served_is_refused(model, tmp_path):
       ({'up': [0., 1.]}, r"\['up'\].*\(2,\).*\(32,\)"),
       ({'up\ndown': np.zeros(32)}, 'one line'),
       ({'': np.zeros(32)}, 'one line'),
+      ({1: np.zeros(32)}, 'one line'),
+      ({'up': 'smile'}, r"\['up'\].*string"),
+      (np.zeros(32), '`directions` is ndarray, but a `dict`'),
   ]:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
       tg.export_saved_model(model, tmp_path, directions)
+  with pytest.raises(TypeError, match='`model` is Chain, but a .*FlowModel'):
+    tg.export_saved_model(told.flow, tmp_path)
   assert not os.listdir(tmp_path)

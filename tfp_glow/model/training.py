@@ -33,7 +33,7 @@ class TrainedByKeras(keras.Model):
       **kwargs: Keyword arguments of `keras.Model`.
     """
     super().__init__(**kwargs)
-    seed = seeding.given_or_drawn(seed)
+    seed = seeding.not_negative(seed)
     self.weight_y = weight_y
     self._noise_seeds = keras.random.SeedGenerator(seed)
     self._bits_per_dim = keras.metrics.Mean('bits_per_dim')

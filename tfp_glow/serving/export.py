@@ -90,6 +90,14 @@ def export_saved_model(
       or examples are no images of the model, or their labels no classes.
     TypeError: If `typicality` is none, or a direction no numbers.
   """
+  if not isinstance(model, model_lib.FlowModel):
+    raise TypeError(
+        f'`model` is {type(model).__name__}, but a `tfp_glow.FlowModel` is '
+        'needed.')
+  if directions is not None and not isinstance(directions, Mapping):
+    raise TypeError(
+        f'`directions` is {type(directions).__name__}, but a `dict` from names '
+        'to directions is needed.')
   if typicality is not None and not isinstance(typicality, scores.Typicality):
     raise TypeError(
         f'`typicality` is {type(typicality).__name__}, but a '
@@ -168,7 +176,7 @@ def _writer(model, directions, examples, typicality, name):
 
 def _check_directions(model, directions):
   for name, direction in directions.items():
-    if not name or len(name.splitlines()) > 1:
+    if not isinstance(name, str) or len(name.splitlines()) != 1:
       raise ValueError(
           f'`directions` has the name {name!r}, but one line is needed.')
     label = f'directions[{name!r}]'
