@@ -185,6 +185,8 @@ def _check(config):
     if config[name] is not None and config[name] < 1:
       raise ValueError(
           f'`{name}` is {config[name]}, but a positive number is needed.')
+  if not config.temperatures:
+    raise ValueError('`temperatures` is empty: at least one is needed.')
   for name, (is_in, needed) in _RANGES.items():
     value = config.optimizer[name]
     if value is not None and not is_in(value):

@@ -208,6 +208,7 @@ def test_a_run_of_before_recipes_said_what_is_kept_goes_on(
     (['--config.batch_size=5000'], '`batch_size` is 5000, but there are'),
     (['--config.model.levels=4'], '`model.levels` is 4'),
     (['--config.optimizer.name=adm'], "`optimizer.name` is 'adm'"),
+    (['--config.temperatures=()'], '`temperatures` is empty'),
     (['--config.max_skipped=0'], '`max_skipped` is 0'),
     (['--config.optimizer.learning_rate=-1e-3'], 'learning_rate` is -0.001'),
     (['--config.optimizer.clip=0.'], '`optimizer.clip` is 0.0'),
