@@ -106,6 +106,46 @@ def test_resampling_leaves_the_other_levels(
     assert np.any(got != other)
 
 
+def test_levels_can_be_read_once(model):
+  images = test_model.random_images(3)
+  want = tg.resample_levels(model, images, [0], seed=3)
+  np.testing.assert_array_equal(
+      tg.resample_levels(model, images, iter([0]), seed=3), want)
+
+
+IMAGES = test_model.random_images(2)
+
+
+@pytest.mark.parametrize('call, words', [
+    (lambda m: tg.resample_levels(m, IMAGES, 0), ['`levels`', 'int']),
+    (lambda m: tg.resample_levels(m, IMAGES, [True, False]),
+     ['`levels`', 'True']),
+    (lambda m: tg.resample_levels(m, IMAGES, [1.]), ['`levels`', '1.0']),
+    (lambda m: tg.interpolate(m, IMAGES, IMAGES, 2.5), ['`num_steps`', '2.5']),
+    (lambda m: tg.manifold(m, IMAGES, 2.5), ['`num_steps`', '2.5']),
+    (lambda m: tg.manipulate(m, IMAGES, np.zeros(32), [0., np.nan]),
+     ['`strengths`', 'finite', 'nan']),
+    (lambda m: tg.manipulate(m, IMAGES, np.zeros(32), []),
+     ['`strengths`', '(0,)']),
+    (lambda m: tg.manipulate(m, IMAGES, np.zeros(32), ['a']),
+     ['`strengths`', 'string']),
+    (lambda m: tg.manipulate(m, IMAGES, np.full(32, np.inf), [1.]),
+     ['`direction`', 'finite', 'inf']),
+    (lambda m: tg.manipulate(m, IMAGES, 'smile', [1.]),
+     ['`direction`', 'string']),
+    (lambda m: tg.manipulate(m, IMAGES, None, [1.]), ['`direction`', 'None']),
+    (lambda m: tg.attribute_direction(m, IMAGES, None),
+     ['`negatives`', 'None']),
+    (lambda m: tg.attribute_direction(m, IMAGES, IMAGES, batch_size=-1),
+     ['`batch_size`', '-1']),
+])
+def test_arguments_that_are_none_are_named(model, call, words):
+  with pytest.raises((TypeError, ValueError)) as caught:
+    call(model)
+  for word in words:
+    assert word in str(caught.value)
+
+
 def test_a_direction_is_the_difference_of_mean_latents(model):
   a, b = test_model.random_images(5), test_model.random_images(7, seed=1)
   want = (np.mean(model.encode(a), 0) - np.mean(model.encode(b), 0))

@@ -80,8 +80,12 @@ def test_noise_that_cannot_be_rebuilt_gives_a_warning(scale):
 
 
 def test_the_distance_between_checks_is_positive():
-  with pytest.raises(ValueError, match='`every` must be a positive'):
-    tg.ReconstructionCheck(IMAGES, every=0)
+  for every in (0, 2.5, 'often'):
+    with pytest.raises(ValueError, match='`every` must be a positive'):
+      tg.ReconstructionCheck(IMAGES, every=every)
+  for tolerance in (0., np.nan):
+    with pytest.raises(ValueError, match='`tolerance` must be positive'):
+      tg.ReconstructionCheck(IMAGES, tolerance=tolerance)
 
 
 def test_its_images_and_conditions_are_checked():

@@ -133,6 +133,23 @@ def test_what_is_refused(model, images, monkeypatch):
     tg.score(model, images, 'complexity')
 
 
+def test_images_can_be_a_list(model, images):
+  np.testing.assert_array_equal(
+      tg.score(model, list(images)), tg.score(model, images))
+
+
+def test_whole_numbers_of_bits_are_numbers():
+  typicality = tg.Typicality(3.5, 1.)
+  np.testing.assert_array_equal(typicality.distance([3, 5]), [.5, 1.5])
+  assert float(typicality.batch_distance([3, 4])) == 0.
+
+
+@pytest.mark.parametrize('values', [(np.nan, 1.), (3., np.inf), (3., -1.)])
+def test_a_typicality_is_finite(values):
+  with pytest.raises(ValueError, match='`standard_deviation` must be finite'):
+    tg.Typicality(*values)
+
+
 @pytest.mark.parametrize('bits,message', [
     ([3.], r'shape \[1\], but \[N\] is needed, .* at least 2'),
     ([3., np.nan, np.inf], 'has 2 values that are not finite, of 3'),

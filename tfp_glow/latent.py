@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow import model as model_lib
+from tfp_glow.model import inputs as inputs_lib
 
 METHODS = ('linear', 'spherical')
 # Where the sine of an angle is below this, the arc is taken to be straight.
@@ -54,7 +55,7 @@ def interpolate(model: model_lib.FlowModel, a: Any, b: Any, num_steps: int,
   """
   if method not in METHODS:
     raise ValueError(f'`method` must be one of {METHODS}, got {method!r}.')
-  if num_steps < 2:
+  if inputs_lib.positive('num_steps', num_steps) < 2:
     raise ValueError(f'`num_steps` must be at least 2, got {num_steps}.')
   a, b = np.asarray(a), np.asarray(b)
   if a.shape != b.shape:
@@ -96,8 +97,7 @@ def manifold(model: model_lib.FlowModel, images: Any, num_steps: int = 8,
   [1]: Dinh, Sohl-Dickstein and Bengio. Density estimation using Real NVP.
        2016. Equation 19, Figure 6. https://arxiv.org/abs/1605.08803
   """
-  if num_steps < 1:
-    raise ValueError(f'`num_steps` must be at least 1, got {num_steps}.')
+  inputs_lib.positive('num_steps', num_steps)
   if len(images) != 4:
     raise ValueError(f'`images` must be four, got {len(images)}.')
   conditions = {k: tf.repeat(v, 4, axis=0) for k, v in conditions.items()}
@@ -139,9 +139,12 @@ def resample_levels(model: model_lib.FlowModel, images: Any,
        2016. Section 4.2 and its appendix on compression.
        https://arxiv.org/abs/1605.08803
   """
+  levels = list(inputs_lib.iterable('levels', levels, 'numbers of levels'))
   parts = model.flow.split_latent(model.encode(images, **conditions))
   for level in levels:
-    if level not in range(-len(parts), len(parts)):
+    is_number = isinstance(level, (int, np.integer)) and (
+        not isinstance(level, bool))
+    if not is_number or level not in range(-len(parts), len(parts)):
       raise ValueError(
           f'`levels` has {level}, but the flow has {len(parts)}: '
           f'0 .. {len(parts) - 1}, or counted from the last, '
@@ -178,14 +181,16 @@ def attribute_direction(
     direction: `[D]`.
 
   Raises:
-    ValueError: If a group is empty, or conditions are given beside an
-      iterable.
+    ValueError: If a group is empty, `batch_size` is not positive, or
+      conditions are given beside an iterable.
+    TypeError: If a group is neither images nor an iterable.
 
   #### References
 
   [1]: Kingma and Dhariwal. Glow. 2018. Section 6, Figure 6.
        https://arxiv.org/abs/1807.03039
   """
+  inputs_lib.positive('batch_size', batch_size)
   means = [
       _mean_latent(model, argument, images, batch_size, conditions or {})
       for argument, images, conditions in (
@@ -213,16 +218,19 @@ def manipulate(model: model_lib.FlowModel, images: Any, direction: Any,
     images: uint8 `[N, S, H, W, C]`.
 
   Raises:
-    ValueError: If `direction` has another size, or `strengths` is no list.
+    ValueError: If `direction` has another size, `strengths` is no list or
+      empty, or one of them is not finite.
+    TypeError: If one of them is no numbers.
   """
   latents = model.encode(images, **conditions)
-  direction = tf.cast(direction, latents.dtype)
+  direction, strengths = (
+      inputs_lib.finite(name, inputs_lib.floats(name, value, latents.dtype))
+      for name, value in (('direction', direction), ('strengths', strengths)))
   if direction.shape != latents.shape[1:]:
     raise ValueError(
         f'`direction` has shape {direction.shape}, but '
         f'{latents.shape[1:]} is needed.')
-  strengths = tf.cast(strengths, latents.dtype)
-  if strengths.shape.rank != 1:
+  if strengths.shape.rank != 1 or not strengths.shape[0]:
     raise ValueError(
         f'`strengths` has shape {strengths.shape}, but [S] is needed.')
   moved = latents[:, None] + strengths[:, None] * direction
@@ -277,7 +285,7 @@ def _batches(model, argument, images, batch_size, conditions):
       raise ValueError(
           f'`{argument[:-1]}_conditions` is given, but `{argument}` is an '
           'iterable: let that yield (images, {name: condition}).')
-    for batch in images:
+    for batch in inputs_lib.iterable(argument, images):
       yield model.pack(batch)
     return
   for start in range(0, images.shape[0], batch_size):

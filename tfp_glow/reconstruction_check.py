@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow import execution
+from tfp_glow.model import inputs as inputs_lib
 
 
 class ReconstructionCheck(keras.callbacks.Callback):
@@ -46,11 +47,13 @@ class ReconstructionCheck(keras.callbacks.Callback):
       **conditions: The model's conditions, by name, batch-major.
 
     Raises:
-      ValueError: If `every` is not positive.
+      ValueError: If `every` is no positive integer, or `tolerance` not
+        positive.
     """
     super().__init__()
-    if every < 1:
-      raise ValueError(f'`every` must be a positive integer, got {every!r}.')
+    inputs_lib.positive('every', every)
+    if not tolerance > 0.:
+      raise ValueError(f'`tolerance` must be positive, got {tolerance!r}.')
     self._images = images
     self._every = every
     self._tolerance = tolerance

@@ -32,6 +32,9 @@ class Typicality:
     mean: In bits/dim.
     standard_deviation: Of one image, in bits/dim.
 
+  Raises:
+    ValueError: If one is not finite, or the standard deviation is negative.
+
   #### Examples
 
   >>> typicality = Typicality.fit([3., 4., 5.])
@@ -51,6 +54,13 @@ class Typicality:
 
   mean: float
   standard_deviation: float
+
+  def __post_init__(self):
+    values = (self.mean, self.standard_deviation)
+    if not np.isfinite(values).all() or self.standard_deviation < 0.:
+      raise ValueError(
+          '`mean` and `standard_deviation` must be finite, and that not '
+          f'negative, got {values}.')
 
   @classmethod
   def fit(cls, bits_per_dim: Any) -> 'Typicality':
@@ -78,12 +88,12 @@ class Typicality:
 
   def distance(self, bits_per_dim: Any) -> tf.Tensor:
     """Distance of each image, `[N]`, in bits/dim, of its bits/dim `[N]`."""
-    bits_per_dim = tf.convert_to_tensor(bits_per_dim)
+    bits_per_dim = _as_floats(bits_per_dim)
     return tf.abs(bits_per_dim - tf.cast(self.mean, bits_per_dim.dtype))
 
   def batch_distance(self, bits_per_dim: Any) -> tf.Tensor:
     """Distance of a batch, `[]`, in bits/dim, of its images' bits/dim `[N]`."""
-    return self.distance(tf.reduce_mean(bits_per_dim))
+    return self.distance(tf.reduce_mean(_as_floats(bits_per_dim)))
 
 
 def score(model: model_lib.FlowModel, images: np.ndarray,
@@ -172,7 +182,9 @@ def score_each(model: model_lib.FlowModel, images: np.ndarray,
     if method not in METHODS:
       raise ValueError(f'`method` must be one of {METHODS}, got {method!r}.')
     _check_reference(model, method, reference)
-  bits = model.bits_per_dim(images, **conditions)
+  inputs = model.checked({'images': images, **conditions})
+  images = inputs['images']
+  bits = model.bits_per_dim(**inputs)
   scores = {}
   for method, reference in references.items():
     scores[method] = bits
@@ -182,7 +194,7 @@ def score_each(model: model_lib.FlowModel, images: np.ndarray,
     elif method == 'typicality':
       scores[method] = reference.distance(bits)
     elif method == 'ratio':
-      known = {name: value for name, value in conditions.items()
+      known = {name: value for name, value in inputs.items()
                if name in reference.condition_names}
       scores[method] -= tf.cast(
           reference.bits_per_dim(images, **known), bits.dtype)
@@ -239,6 +251,11 @@ def compressed_bits_per_dim(images: np.ndarray) -> np.ndarray:
     counts.append(sum(map(
         num_bytes, [image] if is_rgb else np.moveaxis(image, -1, 0))))
   return 8. * np.array(counts) / math.prod(images.shape[1:])
+
+
+def _as_floats(values):
+  values = tf.convert_to_tensor(values)
+  return values if values.dtype.is_floating else tf.cast(values, tf.float32)
 
 
 def _check_reference(model, method, reference):

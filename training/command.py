@@ -68,8 +68,10 @@ def numbers(flag, texts, kind=float):
     numbers: List of them.
 
   Raises:
-    ValueError: If one is none.
+    ValueError: If one is none, or there is none.
   """
+  if not texts:
+    raise ValueError(f'--{flag}= has no number: at least one is needed.')
   try:
     return [kind(text) for text in texts]
   except ValueError as error:

@@ -84,7 +84,7 @@ def get_config(system='glow'):
         `'multi_worker'` (the machines of the variable `TF_CONFIG`).
       seed: Of everything random.
   """
-  return ml_collections.ConfigDict({
+  fields = ml_collections.ConfigDict({
       'data': data.get_config(),
       'model': {
           'system': system,
@@ -124,6 +124,7 @@ def get_config(system='glow'):
       'strategy': 'none',
       'seed': 0,
   })
+  return fields.lock()  # a name that is mistyped is an error
 
 
 def from_preset(name):

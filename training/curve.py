@@ -24,8 +24,9 @@ def define_flags():
 
 
 def main(values):
+  drawn = draw(values.workdir)
   path = runs.results(values.workdir, values.output, 'learning_curve.png')
-  draw(values.workdir).savefig(path)
+  drawn.savefig(path)
   print(path)
 
 

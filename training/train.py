@@ -37,6 +37,22 @@ _STRATEGIES = {
     'mirrored': tf.distribute.MirroredStrategy,
     'multi_worker': tf.distribute.MultiWorkerMirroredStrategy,
 }
+_POSITIVE = (lambda value: 0. < value < math.inf, 'a positive number')
+_NOT_NEGATIVE = (
+    lambda value: 0. <= value < math.inf, 'a number that is not negative')
+_MOMENTUM = (lambda value: 0. <= value < 1., 'a number from 0 to below 1')
+# Outside of these an optimizer does something else, or nothing.
+_RANGES = {
+    'learning_rate': _POSITIVE,
+    'clip': _POSITIVE,
+    'epsilon': _POSITIVE,
+    'warmup_images': _NOT_NEGATIVE,
+    'scale_l2': _NOT_NEGATIVE,
+    'beta_1': _MOMENTUM,
+    'beta_2': _MOMENTUM,
+    'average': _MOMENTUM,
+    'accumulate': (lambda value: value >= 1, 'a positive number'),
+}
 
 
 def define_flags():
@@ -164,10 +180,18 @@ def _check(config):
         f'`strategy` is {config.strategy!r}, but one of '
         f'{sorted(_STRATEGIES)} is needed.')
   for name in ('batch_size', 'steps', 'initial_images', 'eval_every',
-               'eval_images', 'checkpoint_every', 'keep_checkpoints'):
+               'eval_images', 'checkpoint_every', 'keep_checkpoints',
+               'max_skipped'):
     if config[name] is not None and config[name] < 1:
       raise ValueError(
           f'`{name}` is {config[name]}, but a positive number is needed.')
+  if not config.temperatures:
+    raise ValueError('`temperatures` is empty: at least one is needed.')
+  for name, (is_in, needed) in _RANGES.items():
+    value = config.optimizer[name]
+    if value is not None and not is_in(value):
+      raise ValueError(
+          f'`optimizer.{name}` is {value}, but {needed} is needed.')
 
 
 if __name__ == '__main__':

@@ -46,6 +46,20 @@ def test_a_layer_that_adapt_does_not_reach_is_told():
     model.adapt(IMAGES)
 
 
+@pytest.mark.parametrize('flow', [None, 'glow', tg.Glow, tfp.distributions])
+def test_what_is_no_flow_is_named(flow):
+  with pytest.raises(TypeError, match='`flow` must be a bijector'):
+    tg.FlowModel(flow)
+
+
+def test_a_model_has_the_precision_of_its_flow():
+  flow = tg.Chain([tg.ActNorm(2)])
+  for dtype in (None, 'float32'):
+    tg.FlowModel(flow, image_shape=test_model.SHAPE, dtype=dtype)
+  with pytest.raises(ValueError, match="`dtype` is 'float64'.* float32"):
+    tg.FlowModel(flow, image_shape=test_model.SHAPE, dtype='float64')
+
+
 def test_latents_of_another_size_are_refused():
   flow = tfb.Chain([tfb.Reshape((4, 4, 1), (4, 4)), tfb.FillTriangular()])
   with pytest.raises(ValueError, match=r'`flow` has latents of shape \(10,\)'):

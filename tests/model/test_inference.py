@@ -72,7 +72,17 @@ def test_encode_tells_which_images_do_not_come_back(model):
     (lambda m: m.sample(2.5), ValueError, ['`num_samples`', '2.5']),
     (lambda m: m.sample(2, seed=1.5), TypeError, ['`seed`', '1.5']),
     (lambda m: m.sample(2, seed='a'), TypeError, ['`seed`', "'a'"]),
+    (lambda m: m.sample(2, seed=2**64), ValueError, ['`seed`', '64 bits']),
+    (lambda m: m.sample(2, 'hot'), TypeError, ['`temperature`', 'hot']),
+    (lambda m: m.sample(2, 1j), TypeError, ['`temperature`', '1j']),
     (lambda m: tg.FlowModel(m.flow, seed=1.5), TypeError, ['`seed`', '1.5']),
+    (lambda m: tg.FlowModel(m.flow, seed=-1), ValueError, ['`seed`', '-1']),
+    (lambda m: tg.InvertibleConv(2, seed=-1), ValueError, ['`seed`', '-1']),
+    (lambda m: m.decode(np.zeros([0, 32])), ValueError, ['`latents`', 'empty']),
+    (lambda m: m.decode('a'), TypeError, ['`latents`', 'string', 'floats']),
+    (lambda m: m.decode(None), TypeError, ['`latents`', 'None']),
+    (lambda m: m.decode(np.zeros([1, 32], complex)),
+     TypeError, ['`latents`', 'complex128', 'floats']),
 ])
 def test_numbers_that_are_none_are_refused(model, call, error, words):
   with pytest.raises(error) as caught:

@@ -1,6 +1,7 @@
 """What a model is given, checked at its door in every form it can have."""
 
 import functools
+import pathlib
 
 import keras
 import numpy as np
@@ -228,6 +229,32 @@ def test_images_of_a_shape_that_no_graph_knows_are_taken(decode):
   data = tf.data.Dataset.from_tensor_slices(other).map(decode).batch(4)
   with pytest.raises(tf.errors.InvalidArgumentError, match='2,4,3.*4,4,3'):
     model.fit(data, verbose=0)
+
+
+NO_IMAGES = {
+    'none': (None, ['None']),
+    'objects': (np.array([None, {}]), ['array of Python objects']),
+    'a path': (pathlib.Path('photos'), ['Path']),
+    'two shapes': ([IMAGES[0], IMAGES[1, 1:]], ['no array', 'shape']),
+}
+
+
+@pytest.mark.parametrize('bad', NO_IMAGES)
+@pytest.mark.parametrize('method', [
+    'fit', 'evaluate', 'predict', 'adapt', 'log_prob'])
+def test_what_is_no_images_is_named(class_model, method, bad):
+  images, words = NO_IMAGES[bad]
+  with pytest.raises(
+      (TypeError, ValueError), match='`(x|images)` is') as caught:
+    getattr(class_model, method)(images)
+  for word in words:
+    assert word in str(caught.value)
+
+
+@pytest.mark.parametrize('count', [0, -1, 2.5])
+def test_adapt_takes_a_positive_number_of_images(class_model, count):
+  with pytest.raises(ValueError, match=f'`max_images` must be .*{count}'):
+    class_model.adapt(IMAGES, LABELS, max_images=count)
 
 
 def test_labels_that_no_flow_takes_are_left_out():

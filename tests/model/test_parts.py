@@ -38,6 +38,17 @@ def test_parts_have_every_variable_once(model):
   assert len(own) == len(set(own)) and own
 
 
+def test_what_is_frozen_is_saved(model):
+  name = 'level_0_factor_out'
+  model.get_layer(name).trainable = False
+  try:
+    again = tg.FlowModel.from_config(model.get_config())
+  finally:
+    model.get_layer(name).trainable = True
+  assert [layer.name for layer in again.layers if not layer.trainable] == [name]
+  assert len(again.trainable_weights) < len(model.trainable_weights)
+
+
 @pytest.mark.slow
 def test_a_frozen_part_stays_as_it_is(model):
   images = test_model.random_images(32)

@@ -81,7 +81,12 @@ def test_a_model_keeps_its_margin_and_every_image():
   np.testing.assert_array_equal(model.decode(model.encode(images)), images)
 
 
-@pytest.mark.parametrize('margin', [0., .5, -1., float('nan')])
+@pytest.mark.parametrize('margin', [0., .5, -1., float('nan'), None, 'a'])
 def test_a_margin_out_of_range_is_refused(margin):
   with pytest.raises(ValueError, match='`logit_margin` must be between 0 and'):
     pixels_lib.Pixels((1, 2, 1), logit_margin=margin)
+
+
+def test_a_margin_without_a_logit_is_refused():
+  with pytest.raises(ValueError, match="1e-06, .* 'centered': only 'logit'"):
+    pixels_lib.Pixels((1, 2, 1), logit_margin=1e-6)

@@ -123,6 +123,40 @@ def test_fit_says_what_comes_before_it():
   model = tg.FlowModel(small_flow())
   with pytest.raises(ValueError, match=r'compile\(\)'):
     model.fit(IMAGES)
+  model.compile('adam', run_eagerly=True)
+  with pytest.raises(RuntimeError, match='adapt.*`model.train_on_batch`'):
+    model.train_on_batch(IMAGES)
+
+
+@pytest.mark.parametrize('method, argument', [
+    ('fit', 'class_weight'), ('train_on_batch', 'class_weight'),
+    ('train_on_batch', 'sample_weight'), ('test_on_batch', 'sample_weight'),
+    ('evaluate', 'sample_weight')])
+def test_weights_of_images_are_refused(model, method, argument):
+  with pytest.raises(ValueError, match=f'`{argument}` is given'):
+    getattr(model, method)(IMAGES, **{argument: {0: 1.}})
+
+
+def test_what_can_be_read_once_lasts_for_one_epoch(model):
+  def batches():
+    return (IMAGES[start:start + 16] for start in range(0, 64, 16))
+
+  for name, given in (('x', {'x': batches()}), ('validation_data', {
+      'x': IMAGES, 'validation_data': batches()})):
+    with pytest.raises(ValueError, match=f'`{name}` can be read once.*2 epo'):
+      model.fit(epochs=2, verbose=0, **given)
+  before = int(model.optimizer.iterations)
+  model.fit(batches(), epochs=2, steps_per_epoch=2, verbose=0)
+  assert int(model.optimizer.iterations) == before + 4
+
+
+@pytest.mark.filterwarnings('ignore:Your input ran out of data')
+def test_measuring_no_image_is_an_error(model):
+  empty = tf.data.Dataset.from_tensor_slices(IMAGES[:0]).batch(8)
+  with pytest.raises(ValueError, match='`x` yields no batch'):
+    model.evaluate(empty, verbose=0)
+  with pytest.raises(ValueError, match='`validation_data` yields no batch'):
+    model.fit(IMAGES[:8], validation_data=empty, verbose=0)
 
 
 def test_fit_on_no_image_is_an_error(model):

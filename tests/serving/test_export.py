@@ -295,10 +295,16 @@ def test_what_cannot_be_served_is_refused(model, tmp_path):
       tg.export_saved_model(classes, tmp_path, examples=examples)
   for directions, message in [
       ({'up': np.zeros(3)}, r"\['up'\].*\(3,\).*\(32,\)"),
-      ({'up': np.full(32, np.nan)}, r"\['up'\].*not finite"),
+      ({'up': np.full(32, np.nan)}, r"\['up'\].*must be finite"),
+      ({'up': [0., 1.]}, r"\['up'\].*\(2,\).*\(32,\)"),
       ({'up\ndown': np.zeros(32)}, 'one line'),
       ({'': np.zeros(32)}, 'one line'),
+      ({1: np.zeros(32)}, 'one line'),
+      ({'up': 'smile'}, r"\['up'\].*string"),
+      (np.zeros(32), '`directions` is ndarray, but a `dict`'),
   ]:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
       tg.export_saved_model(model, tmp_path, directions)
+  with pytest.raises(TypeError, match='`model` is Chain, but a .*FlowModel'):
+    tg.export_saved_model(told.flow, tmp_path)
   assert not os.listdir(tmp_path)

@@ -209,6 +209,13 @@ def test_a_run_of_before_recipes_said_what_is_kept_goes_on(
     (['--config.batch_size=5000'], '`batch_size` is 5000, but there are'),
     (['--config.model.levels=4'], '`model.levels` is 4'),
     (['--config.optimizer.name=adm'], "`optimizer.name` is 'adm'"),
+    (['--config.temperatures=()'], '`temperatures` is empty'),
+    (['--config.max_skipped=0'], '`max_skipped` is 0'),
+    (['--config.optimizer.learning_rate=-1e-3'], 'learning_rate` is -0.001'),
+    (['--config.optimizer.clip=0.'], '`optimizer.clip` is 0.0'),
+    (['--config.optimizer.average=1.'], '`optimizer.average` is 1.0'),
+    (['--config.optimizer.accumulate=0'], '`optimizer.accumulate` is 0'),
+    (['--config.optimizer.warmup_images=-1'], 'warmup_images` is -1'),
     (['--config.initial_images=5000', '--config.data.train_split=trian'],
      "`train_split` is 'trian'"),
     (['--config.temperatures=(-1.,)'], 'temperature'),  # of the evaluation
@@ -359,7 +366,8 @@ def test_sample_draws_what_is_asked_for(workdir, tmp_path, capsys):
   for change, message in (
       ({'classes': ['11']}, '--classes has 11, which is none of 0 .. 9'),
       ({'classes': ['one']}, '--classes=one: invalid literal'),
-      ({'temperatures': ['0.7', 'hot']}, '--temperatures=0.7,hot: could not')):
+      ({'temperatures': ['0.7', 'hot']}, '--temperatures=0.7,hot: could not'),
+      ({'temperatures': []}, '--temperatures= has no number')):
     with pytest.raises(ValueError, match=message):
       sample.main(types.SimpleNamespace(**{**arguments, **change}))
 

@@ -1,4 +1,5 @@
 import json
+import types
 
 from PIL import Image
 import pytest
@@ -26,3 +27,7 @@ def test_curves_are_of_what_was_measured(tmp_path):
 def test_a_folder_without_a_run_is_an_error(tmp_path):
   with pytest.raises(runs.WrongFolderError, match='no metrics.jsonl'):
     curve.draw(tmp_path)
+  values = types.SimpleNamespace(workdir=str(tmp_path / 'typo'), output=None)
+  with pytest.raises(runs.WrongFolderError):
+    curve.main(values)
+  assert not (tmp_path / 'typo').exists()

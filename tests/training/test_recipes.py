@@ -218,6 +218,14 @@ def test_a_value_that_does_not_exist_is_named(field, value, message):
     models.compile_model(models.build(given, (4, 4, 1), None), given)
 
 
+def test_a_field_that_does_not_exist_is_refused():
+  given = config.get_config()
+  for fields in (given, given.data, given.model, given.optimizer,
+                 data.get_config()):
+    with pytest.raises(KeyError, match='imagesize.* does not exist'):
+      fields.update(imagesize=32)
+
+
 def test_classes_that_are_not_there_are_refused():
   given = config.get_config()
   given.model.class_conditional = True

@@ -63,7 +63,7 @@ class ChannelPermutation(channel_affine.ChannelAffine):
   @classmethod
   def shuffle(cls, channels, seed=None, **kwargs):
     """Shuffles the channels, once and for all."""
-    generator = np.random.default_rng(seeding.given_or_drawn(seed))
+    generator = np.random.default_rng(seeding.not_negative(seed))
     return cls(generator.permutation(channels), **kwargs)
 
   def inverse_map(self, order):

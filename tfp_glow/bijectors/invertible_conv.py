@@ -150,7 +150,7 @@ class InvertibleConvLU(channel_affine.ChannelAffine):
 
 def random_rotation(channels, seed=None):
   """A random orthogonal matrix `[channels, channels]`, float64."""
-  generator = np.random.default_rng(seeding.given_or_drawn(seed))
+  generator = np.random.default_rng(seeding.not_negative(seed))
   noise = generator.standard_normal((channels, channels))
   return np.linalg.qr(noise)[0]
 

@@ -245,7 +245,7 @@ def seeds(seed):
 
   Without one, `keras.utils.set_random_seed` decides them.
   """
-  generator = np.random.default_rng(seeding.given_or_drawn(seed))
+  generator = np.random.default_rng(seeding.not_negative(seed))
   while True:
     yield int(generator.integers(2**31))
 

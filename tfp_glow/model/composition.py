@@ -1,6 +1,7 @@
 """Composition of a flow with what lies between it and images."""
 
 import math
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -13,6 +14,19 @@ tfb = tfp.bijectors
 # `tfb.Chain(...)` of members like ours is of a class above `tfb.Chain`.
 _FOREIGN_CHAINS = tuple(
     c for c in tfb.Chain.__mro__ if c.__name__.endswith('Chain'))
+
+
+def dtype_of(flow: tfb.Bijector, dtype: Any) -> tf.DType:
+  """Precision of a flow, which is that of its model."""
+  if not isinstance(flow, tfb.Bijector):
+    raise TypeError(
+        f'`flow` must be a bijector, tfp_glow.Glow(...), say, got {flow!r}.')
+  own = tf.as_dtype(flow.dtype or tf.float32)
+  if dtype is not None and getattr(dtype, 'name', dtype) != own.name:
+    raise ValueError(
+        f'`dtype` is {dtype!r}, but the flow computes in {own.name}, and its '
+        'model does as the flow.')
+  return own
 
 
 def image_shape_of(

@@ -92,11 +92,11 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
       **kwargs: Keyword arguments of `keras.Model`.
 
     Raises:
-      TypeError: If `base` is no distribution of the flow's dtype.
+      TypeError: If `flow` is no bijector, or `base` is of another dtype.
       ValueError: If an argument is out of range, or shapes do not fit.
     """
     # The flow has its own precision; the networks have theirs.
-    dtype = tf.as_dtype(flow.dtype or tf.float32)
+    dtype = composition.dtype_of(flow, kwargs.get('dtype'))
     kwargs['dtype'] = dtype.name
     has_classifier = getattr(flow, 'classifier', None) is not None
     if weight_y < 0. or (weight_y and not has_classifier):
@@ -212,7 +212,8 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
         layer cannot be reached.
     """
     conditions = inputs_lib.given(label=label, **conditions)
-    images = inputs_lib.array_of(images)
+    max_images = inputs_lib.positive('max_images', max_images)
+    images = inputs_lib.array_of('images', images)
     if inputs_lib.is_batches(images):
       if conditions:
         raise ValueError(
@@ -225,7 +226,7 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
       inputs = inputs_lib.of_rows(inputs, np.unique(np.linspace(
           0, last, min(last + 1, max_images)).astype(int)))
     images = inputs.pop('images')
-    generator = np.random.default_rng(seeding.given_or_drawn(self.seed))
+    generator = np.random.default_rng(seeding.not_negative(self.seed))
     bijector = self._distribution.bijector
     bijector.initialize(self.pixels.dequantise(
         images, generator.random(images.shape)), **inputs)
@@ -360,19 +361,24 @@ class FlowModel(inference.Inference, training_lib.TrainedByKeras):
         'base': base_lib.get_config(self.base),
         'seed': self.seed,
         'network_policy': self.network_policy,
+        'frozen': [part.name for part in self.layers if not part.trainable],
     }
 
   @classmethod
   def from_config(cls, config: dict[str, Any],
                   custom_objects: Mapping[str, Any] | None = None):
     config = dict(config)
-    config.pop('dtype', None)
-    config.pop('trainable', None)
+    for name in ('dtype', 'trainable'):
+      config.pop(name, None)
+    frozen = config.pop('frozen', ())  # older files have none
     with _dtype_policy(config.pop('network_policy', '')):
       config['flow'] = keras.saving.deserialize_keras_object(
           config['flow'], custom_objects=custom_objects)
     config['base'] = base_lib.from_config(config.get('base'))
-    return cls(**config)
+    model = cls(**config)
+    for name in frozen:
+      model.get_layer(name).trainable = False
+    return model
 
   def _build_networks(self):
     """Has networks that are built on their first call make their variables."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 import math
-import operator
 from typing import Any
 import warnings
 
@@ -147,8 +146,12 @@ class Inference:
     latent = mean + temperature (draw - mean),   mean that of the base
     ```
     """
-    num_samples = _checked_count(num_samples)
-    temperature = np.asarray(temperature, self.compute_dtype)
+    num_samples = inputs_lib.positive('num_samples', num_samples)
+    try:
+      temperature = np.asarray(temperature, self.compute_dtype)
+    except (TypeError, ValueError) as error:
+      raise TypeError(
+          f'`temperature` must be numbers, got {temperature!r}.') from error
     sizes = [math.prod(shape) for shape in getattr(
         self.flow, 'latent_shapes', [(self.num_dims,)])]
     if temperature.shape not in (
@@ -236,17 +239,6 @@ class Inference:
           rows[batch], {k: v[batch] for k, v in conditions.items()}))
     return tf.nest.map_structure(
         lambda *parts: tf.concat(parts, axis=0), *results)
-
-
-def _checked_count(num_samples):
-  try:
-    count = operator.index(num_samples)
-  except TypeError:
-    count = 0
-  if count < 1 or isinstance(num_samples, bool):
-    raise ValueError(
-        f'`num_samples` must be a positive integer, got {num_samples!r}.')
-  return count
 
 
 def _some(rows):

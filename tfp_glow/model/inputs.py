@@ -1,6 +1,8 @@
 """Images and conditions of a model: packed in one form, and checked once."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
+import operator
 from typing import Any
 
 import keras
@@ -84,7 +86,7 @@ class Inputs:
       ValueError: If there is no image.
     """
     parts, found = [], 0
-    for batch in batches:
+    for batch in iterable('images', batches):
       parts.append(self.checked(self.pack(batch)))
       found += len(parts[-1]['images'])
       if found >= count:
@@ -128,7 +130,7 @@ class Inputs:
       ValueError: If `y` is given beside batches; see also `checked`.
     """
     if not is_batches(x):
-      x = array_of(x)
+      x = array_of('x', x)
       # On the host, since all images need not fit a device.
       with tf.device('CPU:0'):
         inputs = self.checked(self.pack(x if y is None else (x, y)))
@@ -145,15 +147,14 @@ class Inputs:
               data if len(data) > 1 else data[0]))))
     if isinstance(x, keras.utils.PyDataset):
       return x if x.use_multiprocessing else _CheckedPyDataset(x, self)
-    if hasattr(x, '__iter__') and not isinstance(
-        x, tf.distribute.DistributedDataset):
-      return ((self.checked(self.pack(batch)),) for batch in x)
-    return x
+    if isinstance(x, tf.distribute.DistributedDataset):
+      return x
+    return ((self.checked(self.pack(batch)),) for batch in iterable('x', x))
 
   def checked_images(self, images: Any) -> tf.Tensor:
     """Checks images `[N, H, W, C]`; see `checked`."""
     needed = self._pixels.image_dtype
-    images = _array(images)
+    images = _array('images', images)
     if images.dtype != needed:
       raise TypeError(
           f'`images` has dtype {tf.as_dtype(images.dtype).name}, but '
@@ -172,14 +173,17 @@ class Inputs:
 
   def checked_latents(self, latents: Any) -> tf.Tensor:
     """Checks latents `[N, D]`: their shape, and that they are finite."""
-    latents = tf.convert_to_tensor(latents, dtype=self._pixels.dtype)
+    latents = floats('latents', latents, self._pixels.dtype)
     size = self._pixels.num_dims
     if not latents.shape.is_compatible_with([None, size]):
       raise ValueError(
           f'`latents` has shape {latents.shape}, but [N, {size}] is needed.')
+    if latents.shape[0] == 0:
+      raise ValueError(
+          f'`latents` is empty, of shape {latents.shape}: at least one row is '
+          'needed.')
     latents = tf.ensure_shape(latents, [None, size], name='latents')
-    return _where_good(
-        latents, tf.math.is_finite(latents), '`latents` must be finite')
+    return finite('latents', latents)
 
   def checked_conditions(self, conditions: Mapping[str, Any],
                          rows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -202,7 +206,7 @@ class Inputs:
 
   def _checked_condition(self, name, value, rows):
     is_list = not hasattr(value, 'dtype')
-    value = _array(value)
+    value = _array(name, value)
     dtype = tf.as_dtype(value.dtype)
     if name == 'label':
       if not dtype.is_integer:
@@ -227,8 +231,7 @@ class Inputs:
             value, good, f'`label` must be in 0 .. {self._num_classes - 1}')
       return tf.cast(value, tf.int32)
     if value.dtype.is_floating:
-      return _where_good(
-          value, tf.math.is_finite(value), f'`{name}` must be finite')
+      return finite(name, value)
     return value
 
   def _of_rows(self, name, value, rows):
@@ -290,9 +293,29 @@ def is_batches(x: Any) -> bool:
   return not (hasattr(x, 'dtype') or isinstance(x, (list, tuple, Mapping)))
 
 
-def array_of(images: Any) -> Any:
+def array_of(name: str, images: Any) -> Any:
   """A list of images as one array; anything else as it is."""
-  return np.asarray(images) if isinstance(images, list) else images
+  return _array(name, images) if isinstance(images, list) else images
+
+
+def iterable(name: str, values: Any,
+             needed: str = 'images or batches of them') -> Iterable[Any]:
+  """What can be iterated over, if it can."""
+  if isinstance(values, str) or not hasattr(values, '__iter__'):
+    raise TypeError(
+        f'`{name}` is {_described(values)}, but {needed} are needed.')
+  return values
+
+
+def positive(name: str, count: Any) -> int:
+  """A number of things, if it is one."""
+  try:
+    number = operator.index(count)
+  except TypeError:
+    number = 0
+  if number < 1 or isinstance(count, bool):
+    raise ValueError(f'`{name}` must be a positive integer, got {count!r}.')
+  return number
 
 
 def given(**conditions: Any) -> dict[str, Any]:
@@ -300,9 +323,44 @@ def given(**conditions: Any) -> dict[str, Any]:
   return {k: v for k, v in conditions.items() if v is not None}
 
 
-def _array(value):
+def floats(name: str, value: Any, dtype: tf.DType) -> tf.Tensor:
+  """Numbers as a tensor of a floating point type."""
+  value = _array(name, value)
+  given_dtype = tf.as_dtype(value.dtype)
+  if not (given_dtype.is_floating or given_dtype.is_integer):
+    raise TypeError(
+        f'`{name}` has dtype {given_dtype.name}, but floats are needed.')
+  return tf.cast(value, dtype)
+
+
+def finite(name: str, value: tf.Tensor) -> tf.Tensor:
+  """`value`, if all of it is finite."""
+  return _where_good(
+      value, tf.math.is_finite(value), f'`{name}` must be finite')
+
+
+def _array(name, value):
   """`value`, with a dtype that can be asked for."""
-  return value if tf.is_tensor(value) else np.asarray(value)
+  if tf.is_tensor(value):
+    return value
+  try:
+    array = np.asarray(value)
+  except ValueError as error:  # rows of several shapes
+    raise ValueError(f'`{name}` is no array: {error}') from error
+  if array.dtype == object:
+    raise TypeError(f'`{name}` is {_described(value)}, but no array.')
+  return array
+
+
+def _described(value):
+  """What a user has given, in few words."""
+  if value is None:
+    return 'None'
+  if isinstance(value, np.ndarray):
+    return 'an array of Python objects'
+  if isinstance(value, list):
+    return f'a list of {type(value[0]).__name__}'
+  return f'of type {type(value).__name__}'
 
 
 def _dims(event):

@@ -1,6 +1,7 @@
 """Pixels as a flow sees them, and back: the one place of the formula."""
 
 import math
+import numbers
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow_probability as tfp
 tfb = tfp.bijectors
 
 PREPROCESSING = ('centered', 'logit')
+_LOGIT_MARGIN = 0.05
 
 
 class Pixels:
@@ -44,7 +46,7 @@ class Pixels:
                num_bits: int = 8,
                preprocessing: str = 'centered',
                dtype: tf.DType = tf.float32,
-               logit_margin: float = 0.05):
+               logit_margin: float = _LOGIT_MARGIN):
     """Describes the pixels of a model.
 
     Args:
@@ -59,7 +61,7 @@ class Pixels:
 
     Raises:
       ValueError: If `num_bits` or `logit_margin` is out of range, or
-        `preprocessing` unknown.
+        `preprocessing` unknown, or a margin is given without a logit.
     """
     if isinstance(num_bits, bool) or num_bits not in range(1, 17):
       raise ValueError(f'`num_bits` must be in 1 .. 16, got {num_bits!r}.')
@@ -67,9 +69,13 @@ class Pixels:
       raise ValueError(
           f'`preprocessing` must be one of {PREPROCESSING}, got '
           f'{preprocessing!r}.')
-    if not 0. < logit_margin < .5:
+    if not isinstance(logit_margin, numbers.Real) or not 0. < logit_margin < .5:
       raise ValueError(
           f'`logit_margin` must be between 0 and 0.5, got {logit_margin!r}.')
+    if preprocessing != 'logit' and logit_margin != _LOGIT_MARGIN:
+      raise ValueError(
+          f'`logit_margin` is {logit_margin}, but `preprocessing` is '
+          f"{preprocessing!r}: only 'logit' has a margin.")
     self.image_shape = tuple(int(n) for n in image_shape)
     self.num_bits = int(num_bits)
     self.preprocessing = preprocessing

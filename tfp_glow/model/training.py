@@ -33,7 +33,7 @@ class TrainedByKeras(keras.Model):
       **kwargs: Keyword arguments of `keras.Model`.
     """
     super().__init__(**kwargs)
-    seed = seeding.given_or_drawn(seed)
+    seed = seeding.not_negative(seed)
     self.weight_y = weight_y
     self._noise_seeds = keras.random.SeedGenerator(seed)
     self._bits_per_dim = keras.metrics.Mean('bits_per_dim')
@@ -136,20 +136,21 @@ class TrainedByKeras(keras.Model):
     Raises:
       RuntimeError: If the flow needs `adapt` first.
       TypeError: If images are not uint8, or conditions are missing.
-      ValueError: If shapes or values are wrong, examples are weighted, or
-        there is no image.
+      ValueError: If shapes or values are wrong, examples are weighted,
+        there is no image, or a generator, without `steps_per_epoch`, is to
+        last for several epochs.
     """
-    self._assert_compile_called('fit')
-    if not self.distribution.bijector.initialized:
-      raise RuntimeError(
-          'The flow has not been initialised from data: call '
-          '`model.adapt(images)` with a batch of training images before '
-          '`model.fit`.')
-    for argument, value in (
-        ('sample_weight', sample_weight), ('class_weight', class_weight)):
-      if value is not None:
+    self._check_trains('fit', sample_weight, class_weight)
+    several = epochs - initial_epoch > 1
+    for name, data, steps in (
+        ('x', x, 'steps_per_epoch'),
+        ('validation_data', validation_data, 'validation_steps')):
+      if several and kwargs.get(steps) is None and _is_read_once(data):
+        # Keras would go on with the two batches that it looked at.
         raise ValueError(
-            f'`{argument}` is given, but a FlowModel weighs all images alike.')
+            f'`{name}` can be read once, but there are '
+            f'{epochs - initial_epoch} epochs: give `{steps}`, or a '
+            '`tf.data.Dataset` or a `keras.utils.PyDataset`.')
     if inputs_lib.is_batches(x) and not isinstance(x, keras.utils.PyDataset):
       # It shuffles itself; asked to, Keras says that it cannot.
       shuffle = False
@@ -177,13 +178,16 @@ class TrainedByKeras(keras.Model):
                batch_size: int | None = None, verbose: Any = 'auto',
                sample_weight: Any = None, **kwargs: Any):
     """`keras.Model.evaluate` on what `fit` takes."""
-    if sample_weight is not None:
-      raise ValueError(
-          '`sample_weight` is given, but a FlowModel weighs all images alike.')
+    _check_weights(sample_weight)
     # Within `fit` Keras has made its iterator, and gives the data once more.
     if not kwargs.get('_use_cached_eval_dataset'):
       x, y = self._checks.checked_data(x, y), None
-    return super().evaluate(x, y, batch_size, verbose, **kwargs)
+    results = super().evaluate(x, y, batch_size, verbose, **kwargs)
+    if results in ([], {}):
+      name = 'validation_data' if '_use_cached_eval_dataset' in kwargs else 'x'
+      raise ValueError(
+          f'`{name}` yields no batch: at least one image is needed.')
+    return results
 
   def predict(self, x: Any, batch_size: int | None = None,
               verbose: Any = 'auto', **kwargs: Any):
@@ -191,14 +195,29 @@ class TrainedByKeras(keras.Model):
     return super().predict(
         self._checks.checked_data(x), batch_size, verbose, **kwargs)
 
-  def train_on_batch(self, x: Any, y: Any = None, **kwargs: Any):
-    return super().train_on_batch(self._checks.checked_data(x, y), **kwargs)
+  def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                     class_weight: Any = None, return_dict: bool = False):
+    self._check_trains('train_on_batch', sample_weight, class_weight)
+    return super().train_on_batch(
+        self._checks.checked_data(x, y), return_dict=return_dict)
 
-  def test_on_batch(self, x: Any, y: Any = None, **kwargs: Any):
-    return super().test_on_batch(self._checks.checked_data(x, y), **kwargs)
+  def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                    return_dict: bool = False):
+    _check_weights(sample_weight)
+    return super().test_on_batch(
+        self._checks.checked_data(x, y), return_dict=return_dict)
 
   def predict_on_batch(self, x: Any):
     return super().predict_on_batch(self._checks.checked_data(x))
+
+  def _check_trains(self, method, sample_weight, class_weight):
+    self._assert_compile_called(method)
+    if not self.distribution.bijector.initialized:
+      raise RuntimeError(
+          'The flow has not been initialised from data: call '
+          '`model.adapt(images)` with a batch of training images before '
+          f'`model.{method}`.')
+    _check_weights(sample_weight, class_weight)
 
   def train_step(self, data):
     inputs = self.pack(data)
@@ -344,6 +363,21 @@ def _with_directions(callbacks):
     if monitor in _LESS_IS_BETTER and getattr(callback, 'mode', '') == 'auto':
       callback.mode = 'min'
   return callbacks
+
+
+def _check_weights(sample_weight, class_weight=None):
+  for argument, value in (
+      ('sample_weight', sample_weight), ('class_weight', class_weight)):
+    if value is not None:
+      raise ValueError(
+          f'`{argument}` is given, but a FlowModel weighs all images alike.')
+
+
+def _is_read_once(data):
+  """Whether `data` yields batches, and only Keras's kinds yield them anew."""
+  return inputs_lib.is_batches(data) and hasattr(data, '__iter__') and (
+      not isinstance(data, (tf.data.Dataset, keras.utils.PyDataset,
+                            tf.distribute.DistributedDataset)))
 
 
 def _scales_loss(optimizer):

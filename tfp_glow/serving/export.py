@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfp_glow import model as model_lib
 from tfp_glow import scores
+from tfp_glow.model import inputs as inputs_lib
 from tfp_glow.serving import extras
 from tfp_glow.serving import signatures as signatures_lib
 from tfp_glow.serving import versions
@@ -87,8 +88,16 @@ def export_saved_model(
     ValueError: If the model has a condition that signatures do not carry, or
       a direction has another size or is not finite, or its name has two lines,
       or examples are no images of the model, or their labels no classes.
-    TypeError: If `typicality` is none.
+    TypeError: If `typicality` is none, or a direction no numbers.
   """
+  if not isinstance(model, model_lib.FlowModel):
+    raise TypeError(
+        f'`model` is {type(model).__name__}, but a `tfp_glow.FlowModel` is '
+        'needed.')
+  if directions is not None and not isinstance(directions, Mapping):
+    raise TypeError(
+        f'`directions` is {type(directions).__name__}, but a `dict` from names '
+        'to directions is needed.')
   if typicality is not None and not isinstance(typicality, scores.Typicality):
     raise TypeError(
         f'`typicality` is {type(typicality).__name__}, but a '
@@ -167,17 +176,16 @@ def _writer(model, directions, examples, typicality, name):
 
 def _check_directions(model, directions):
   for name, direction in directions.items():
-    if not name or len(name.splitlines()) > 1:
+    if not isinstance(name, str) or len(name.splitlines()) != 1:
       raise ValueError(
           f'`directions` has the name {name!r}, but one line is needed.')
+    label = f'directions[{name!r}]'
+    direction = inputs_lib.finite(label, inputs_lib.floats(
+        label, direction, model.compute_dtype))
     if tuple(direction.shape) != (model.num_dims,):
       raise ValueError(
-          f'`directions[{name!r}]` has shape {tuple(direction.shape)}, '
-          f'but {(model.num_dims,)} is needed.')
-    if not tf.reduce_all(tf.math.is_finite(
-        tf.cast(direction, model.compute_dtype))):
-      raise ValueError(
-          f'`directions[{name!r}]` has values that are not finite.')
+          f'`{label}` has shape {tuple(direction.shape)}, but '
+          f'{(model.num_dims,)} is needed.')
 
 
 def _checked_examples(model, examples):

@@ -66,6 +66,24 @@ def check(config):
         'from 0. to 1.')
 
 
+def check_fits(config, image_shape):
+  """Checks that something of each image is left where it is shifted.
+
+  Args:
+    config: The fields of `get_config`.
+    image_shape: `(H, W, C)`.
+
+  Raises:
+    ValueError: If it is not.
+  """
+  for side, largest in zip(image_shape, _pair(config.shift)):
+    if largest >= side:
+      raise ValueError(
+          f'`shift` is {config.shift!r}, but images are '
+          f'{"x".join(map(str, image_shape))}: fewer pixels than a side has '
+          'are needed.')
+
+
 def augment(images, uniform, config):
   """Flips and shifts images at random.
 

@@ -55,7 +55,7 @@ def get_config():
       cache_dir: Where prepared images are kept; `None` is `tfp_glow` in
         `$XDG_CACHE_HOME`, which is `~/.cache` where not set.
   """
-  return ml_collections.ConfigDict({
+  fields = ml_collections.ConfigDict({
       'name': 'digits',
       'train_split': config_dict.placeholder(str),
       'eval_split': config_dict.placeholder(str),
@@ -73,3 +73,4 @@ def get_config():
       'data_dir': config_dict.placeholder(str),
       'cache_dir': config_dict.placeholder(str),
   })
+  return fields.lock()  # a name that is mistyped is an error

@@ -259,8 +259,10 @@ def open(config, download=False, num_bits=8):
   left_out = {name: size for name, size in source.splits.items()
               if name not in {part.split for rows in parts for part in rows}}
   _warn_of_guesses(source, stores, left_out)
-  return Data(config, source, *stores, splits[0], parts[1],
+  data = Data(config, source, *stores, splits[0], parts[1],
               _description(source, stores, splits, left_out, reading))
+  augmentation.check_fits(config, data.image_shape)
+  return data
 
 
 def _batch(images, labels, maps):

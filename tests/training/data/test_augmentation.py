@@ -81,6 +81,16 @@ def test_a_shift_is_pixels_or_a_part(shift):
         ml_collections.ConfigDict({'shift': shift, 'mutate': 0.}))
 
 
+@pytest.mark.parametrize('shift', [10, 8, (0, 8)])
+def test_something_is_left_of_what_is_shifted(shift):
+  with pytest.raises(ValueError, match='`shift` is .*10x8x3'):
+    augmentation.check_fits(
+        ml_collections.ConfigDict({'shift': shift}), (10, 8, 3))
+  for fits in (None, 7, (9, 7), .9):
+    augmentation.check_fits(
+        ml_collections.ConfigDict({'shift': fits}), (10, 8, 3))
+
+
 @pytest.mark.parametrize('shape', [(10, 8, 3), (5, 5, 1)])
 def test_a_share_of_the_values_is_drawn_anew(shape):
   grey = np.full((400, *shape), 7, np.uint8)
