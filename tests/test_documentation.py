@@ -159,7 +159,7 @@ def test_bits_per_dim_to_expect_are_those_that_were_measured_or_published():
                       'faces.json').read_text())['figures']['bits_per_dim']
   bounded, = (row for row in json.loads(
       (docs / 'stability' / 'photographs.json').read_text())
-              if row['form'] == 'b=0.5')
+              if row['form'] == '2**tanh')
   assert f'a Glow of 819,444 weights | {faces:.3f} |' in text
   assert f'{bounded["steps"]} steps ([Stability](stability.md)) | ' + (
       f'{bounded["bits_per_dim_end"]:.3f} |') in text
