@@ -107,7 +107,7 @@ def test_tables_of_the_docs_are_of_their_files():
   for name in ('photographs', 'faces'):
     rows = json.loads((folder / 'stability' / f'{name}.json').read_text())
     assert ablation.markdown(rows) in text
-  for name in ('digits',):
+  for name in ('digits', 'digits_nice'):
     rows = json.loads((folder / 'stability' / f'{name}.json').read_text())
     assert settings.markdown(rows) in text
   for name in ('photographs_sigmoid', 'photographs_bounded',
