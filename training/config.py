@@ -52,7 +52,8 @@ def get_config(system='glow'):
         num_bits: Bits of each pixel that are modelled, 1 to 16; more than 8
           need values that fill as many.
         preprocessing: `'centered'` or `'logit'`.
-        logit_margin: How far from 0 and 1 what the logit is taken of stays.
+        logit_margin: How far from 0 and 1 what the logit is taken of stays;
+          of no effect on `'centered'`.
         class_conditional: Whether the model is told the class (Glow).
         weight_y: Weight of a classifier's loss (class-conditional Glow).
         mixed_bfloat16: Whether networks train in bfloat16.

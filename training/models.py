@@ -93,10 +93,13 @@ def build(config, image_shape, num_classes, feature_map_channels=None):
     else:
       flow = tfp_glow.NICE(
           math.prod(image_shape), seed=config.seed, **arguments)
+    margin = {}
+    if fields.preprocessing == 'logit':
+      margin['logit_margin'] = fields.logit_margin
     model = tfp_glow.FlowModel(
         flow, num_bits=fields.num_bits, preprocessing=fields.preprocessing,
-        logit_margin=fields.logit_margin, image_shape=image_shape,
-        weight_y=fields.weight_y, seed=config.seed)
+        image_shape=image_shape, weight_y=fields.weight_y, seed=config.seed,
+        **margin)
   finally:
     keras.config.set_dtype_policy(policy)
   _penalise_scales(model, config.optimizer.scale_l2)
