@@ -110,6 +110,10 @@ def test_tables_of_the_docs_are_of_their_files():
   for name in ('digits', 'digits_nice'):
     rows = json.loads((folder / 'stability' / f'{name}.json').read_text())
     assert settings.markdown(rows) in text
+  recipe = json.loads(
+      (folder / 'stability' / 'photographs_recipe.json').read_text())
+  assert (f'{recipe["bits_per_dim"]:.3f} +- {recipe["standard_error"]:.3f} '
+          f'bits/dim after {recipe["steps"]:,} steps') in text
   for name in ('photographs_sigmoid', 'photographs_bounded',
                'faces_pretrained'):
     results = json.loads((folder / 'stability' / f'{name}.json').read_text())
