@@ -23,6 +23,8 @@ ELSEWHERE = ('docs/serving.md', 'docs/conditions.md')
 WITH_PYTHON = [
     name for name, page in BY_NAME.items() if name not in ELSEWHERE and
     any(block.kind == 'python' for block in documentation.blocks(page))]
+# Many models are fitted there, as in the tests of the same things.
+LONG = ('docs/keras.md', 'docs/latent-space.md')
 # Languages of blocks that are no code to run.
 SHOWN = ('none', 'json')
 
@@ -51,7 +53,9 @@ def write_photos(folder):
       Image.fromarray(pixels).save(folder / 'photos' / kind / f'{number}.png')
 
 
-@pytest.mark.parametrize('name', WITH_PYTHON)
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+    for name in WITH_PYTHON])
 def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
   write_photos(tmp_path)

@@ -145,6 +145,7 @@ def test_float32_gradients_agree_over_32_steps():
   assert_close(results[1], results[0], 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('scale,kept', [
     ('tanh', ['first']), ('sigmoid', ['first', 'second'])])
 def test_couplings_that_differ_in_more_than_weights_are_told_apart(

@@ -166,6 +166,7 @@ def test_fit_on_no_image_is_an_error(model):
       model.fit(empty, verbose=0)
 
 
+@pytest.mark.slow
 def test_the_seed_of_keras_makes_a_model_repeatable():
   results = []
   for seed in (1, 1, 2):

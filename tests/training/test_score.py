@@ -100,6 +100,7 @@ def test_good_and_bad_files(workdir, folders, tmp_path, capsys, caplog):
   assert unusual[0] == unusual[1] == unusual[2]
 
 
+@pytest.mark.slow
 def test_the_most_and_the_least_unusual_are_drawn(
     workdir, folders, tmp_path, monkeypatch):
   recipe, model = runs.load(workdir)
