@@ -114,6 +114,15 @@ def test_a_recipe_builds_the_flow_of_its_preset():
   assert settings['num_classes'] is None
 
 
+def test_a_recipe_that_is_centred_needs_no_other_margin():
+  given = recipe('digits')
+  given.model.update(steps=1, width=4)
+  assert models.build(given, (8, 8, 1), 10).pixels.logit_margin == 1e-6
+  given.model.preprocessing = 'centered'
+  model = models.build(given, (8, 8, 1), 10)
+  assert model.preprocessing == 'centered'
+
+
 @pytest.mark.parametrize('name, latent_shapes', [
     ('glow_mnist', [(14, 14, 2), (7, 7, 8)]),
     ('real_nvp_mnist', [(14, 14, 2), (14, 14, 2)])])
