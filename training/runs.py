@@ -200,8 +200,14 @@ def _read(path):
     raise WrongFolderError(
         f'There are checkpoints beside {path}, which says of which recipe they '
         f'are, but cannot be read: {error}. Name another folder.') from error
+  model = recipe['config']['model']
+  if 'logit_margin' not in model and model.get('scale') == 'bounded':
+    raise WrongFolderError(
+        f'{path} is of a run that was trained when `model.scale` "bounded" was '
+        '1/2 + sigmoid(h + 2) / 2. It is 2**tanh(h) now, with which its '
+        'weights make no sense: train it anew, in another folder.')
   # Runs of before it was a field had RealNVP's.
-  recipe['config']['model'].setdefault('logit_margin', .05)
+  model.setdefault('logit_margin', .05)
   return recipe
 
 

@@ -244,6 +244,17 @@ def test_a_folder_without_a_checkpoint_holds_no_run(workdir, tmp_path):
     train.train(recipe(), str(tmp_path))
 
 
+def test_a_run_with_the_earlier_bound_is_refused(workdir, tmp_path):
+  shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+  path = tmp_path / 'config.json'
+  earlier = json.loads(path.read_text())
+  earlier['config']['model']['scale'] = 'bounded'
+  del earlier['config']['model']['logit_margin']
+  path.write_text(json.dumps(earlier))
+  with pytest.raises(runs.WrongFolderError, match='train it anew'):
+    runs.load(tmp_path)
+
+
 def test_where_no_folder_can_be_is_said_at_once(tmp_path, monkeypatch):
   given = runs.as_recipe(recipe(), (8, 8, 1), 10)
   (tmp_path / 'file').touch()

@@ -6,7 +6,7 @@ from training import config
 def get_config():
   recipe = config.get_config('glow')
   recipe.data.update(name='digits', shift=(0, 1))
-  # Half of the pixels are black, or white.
+  # Most pixels are black or white: see docs/stability.md.
   recipe.model.update(
       levels=2, steps=12, width=48, num_bits=4, scale='bounded',
       preprocessing='logit', logit_margin=1e-6)

@@ -10,8 +10,8 @@ def get_config():
   recipe = config.get_config('glow')
   recipe.data.update(name='mnist')
   # 28 is twice even: for a third level images would have to be padded.
-  # Most pixels are black: of what the logit spreads them over, the flow has
-  # less to learn than of a spike 1/256 wide (docs/stability.md).
+  # Most pixels are black. The logit spreads their bin over the axis; centred,
+  # the flow would have to learn a spike 1/256 wide.
   recipe.model.update(
       levels=2, steps=16, width=64, scale='bounded',
       preprocessing='logit', logit_margin=1e-6)
