@@ -239,7 +239,7 @@ def test_chain_folds_neighbouring_layers_into_one_product():
   on_images = [op.type for op in traced.graph.get_operations()
                if op.outputs and op.outputs[0].shape in ([45, 4], y.shape)
                and op.type not in ('Placeholder', 'Reshape', 'Identity')]
-  assert on_images == ['MatMul', 'AddV2']
+  assert on_images == ['MatMul', 'BiasAdd']
 
 
 def _reshape(shape):

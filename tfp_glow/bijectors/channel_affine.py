@@ -126,8 +126,13 @@ def apply_map(value, one_map):
   if _is_diagonal(one_map):
     return value * matrix + shift, log_det
   rows = tf.reshape(value, [-1, value.shape[-1]])
-  shape = value.shape if value.shape.is_fully_defined() else tf.shape(value)
-  result = tf.reshape(tf.matmul(rows, matrix) + shift, shape)
+  shape = value.shape.as_list()
+  if shape.count(None) == 1:
+    shape[shape.index(None)] = -1
+  elif None in shape:
+    shape = tf.shape(value)
+  result = tf.reshape(
+      tf.nn.bias_add(tf.matmul(rows, matrix), shift), shape)
   result.set_shape(value.shape)
   return result, log_det
 

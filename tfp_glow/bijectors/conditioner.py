@@ -252,6 +252,8 @@ def _takes(network, name):
 def _flatten_batch(kept, event_ndims, conditions):
   """Gives the inputs one batch axis, and the batch shape to restore."""
   batch_ndims = kept.shape.rank - event_ndims
+  if batch_ndims == 1 and not conditions:
+    return [kept], None
   batch_shape = tf.shape(kept)[:batch_ndims]
   inputs = [kept]
   for condition, ndims in conditions:

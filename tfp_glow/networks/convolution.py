@@ -10,10 +10,11 @@ class Convolution(typing.NamedTuple):
   """A prepared convolution.
 
   Attributes:
-    kernel: `Tensor` `[..., size, size, C, F]`.
+    kernel: `Tensor` `[..., size, size, C, F]`, or the matrix `[..., C, F]` of
+      a kernel of size 1.
     bias: `Tensor` `[..., F]`, or a map `[..., H, W, F]`, or `()`, zero.
-    edge: `Tensor` `[..., size**2, F]`: the kernel of the channel that marks the
-      edge, where it is not yet part of the bias; or `()`.
+    edge: `Tensor` `[..., size**2 + 1, F]`, what the map is made of: the kernel
+      of the channel that marks the edge, then the bias; or `()`.
   """
 
   kernel: tf.Tensor
@@ -44,9 +45,11 @@ def with_edge_channel(kernel, bias, event_shape):
   # Not by slicing: the gradient of a split is one concatenation.
   inside, edge = tf.split(kernel, [channels - 1, 1], axis=-2)
   edge = tf.reshape(edge, [*leading, size**2, filters])
+  # One product gives the map with its bias.
+  edge = tf.concat([edge, tf.expand_dims(bias, -2)], axis=-2)
   if event_shape is None:
-    return Convolution(inside, bias, edge)
-  return Convolution(inside, _map(bias, edge, *event_shape[:2]))
+    return Convolution(inside, edge=edge)
+  return Convolution(inside, _map(edge, *event_shape[:2]))
 
 
 def convolve(inputs, convolution, dtype=None):
@@ -61,12 +64,14 @@ def convolve(inputs, convolution, dtype=None):
   inputs = tf.cast(inputs, dtype or inputs.dtype)
   kernel = tf.cast(kernel, inputs.dtype)
   if not isinstance(edge, tuple):
-    bias = _map(bias, edge, *image_size(inputs))
-  if tuple(kernel.shape[:2]) != (1, 1):
+    bias = _map(edge, *image_size(inputs))
+  if tuple(kernel.shape[:-2]) == (1, 1):
+    kernel = as_matrix(kernel)
+  if kernel.shape.rank > 2:
     return _plus(tf.nn.conv2d(inputs, kernel, 1, 'SAME'), bias)
   # XLA transposes both operands of a convolution's gradient, not a product's.
   rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
-  outputs = _plus(tf.matmul(rows, as_matrix(kernel)), bias)
+  outputs = _plus(tf.matmul(rows, kernel), bias)
   return tf.reshape(outputs, [-1, *image_size(inputs), outputs.shape[-1]])
 
 
@@ -112,34 +117,41 @@ def per_filter(scale):
 
 
 def as_matrix(kernel):
-  """Returns `[C, F]` of a kernel `[1, 1, C, F]`."""
-  return tf.reshape(kernel, kernel.shape[-2:])
+  """Returns `[..., C, F]` of a kernel `[..., 1, 1, C, F]`."""
+  return tf.reshape(kernel, [*kernel.shape[:-4], *kernel.shape[-2:]])
 
 
-def _map(bias, edge, height, width):
-  """Returns `[..., H, W, F]`: the bias, and the convolved edge channel."""
+def _map(edge, height, width):
+  """Returns `[..., H, W, F]`: the convolved edge channel, and the bias."""
   *leading, taps, filters = edge.shape
-  maps = tf.matmul(_taps_on_edge(height, width, taps, edge.dtype), edge)
-  return tf.reshape(
-      maps + tf.expand_dims(bias, -2), [*leading, height, width, filters])
+  maps = tf.matmul(
+      _taps_on_edge(height, width, taps - 1, edge.dtype), edge)
+  return tf.reshape(maps, [*leading, height, width, filters])
 
 
 def _taps_on_edge(height, width, taps, dtype):
-  """Returns `[H*W, taps]`: 1 where a tap of a kernel is outside the image."""
-  size = int(round(taps**.5))
-  rows, columns = (_outside(length, size) for length in (height, width))
-  outside = tf.logical_or(rows[:, None, :, None], columns[None, :, None, :])
-  return tf.cast(tf.reshape(outside, [height * width, taps]), dtype)
+  """Returns `[H*W, taps + 1]`: 1 where a tap is outside the image; then 1."""
+  size = round(taps**.5)
+  if isinstance(height, int) and isinstance(width, int):
+    # With NumPy, so that the graph gets the values alone.
+    rows, columns = (
+        _outside(np.arange(length), length, size) for length in (height, width))
+    outside = rows[:, None, :, None] | columns[None, :, None, :]
+    outside = outside.reshape([height * width, taps])
+    return tf.constant(np.pad(outside, [(0, 0), (0, 1)], constant_values=True),
+                       dtype)
+  rows, columns = (
+      _outside(tf.range(length), length, size) for length in (height, width))
+  outside = tf.reshape(rows[:, None, :, None] | columns[None, :, None, :],
+                       [height * width, taps])
+  return tf.pad(tf.cast(outside, dtype), [[0, 0], [0, 1]], constant_values=1)
 
 
-def _outside(length, size):
+def _outside(positions, length, size):
   """Returns `[length, size]`: whether a tap is outside, along one axis."""
-  # Of lengths that are known the graph gets the values alone.
-  positions = np.arange(length, dtype=np.int32) if isinstance(
-      length, int) else tf.range(length)
-  positions = positions[:, None] + (
-      np.arange(size, dtype=np.int32) - np.int32(size // 2))
-  return (positions < 0) | (positions >= length)
+  taps = positions[:, None] + np.arange(
+      -(size // 2), size - size // 2, dtype=np.int32)
+  return (taps < 0) | (taps >= length)
 
 
 def _plus(outputs, bias):

@@ -64,9 +64,11 @@ class ActNormConv2D(prepared_network.PreparedNetwork):
     kernel, shift, log_scale = weights
     # (conv(x, kernel) + shift) s = conv(x, kernel s) + shift s
     scale = tf.exp(normalization.LOG_SCALE_FACTOR * log_scale)
-    kernel, bias = kernel * convolution.per_filter(scale), shift * scale
     if self.kernel_size == 1:
-      return convolution.Convolution(kernel, bias)
+      return convolution.Convolution(
+          convolution.as_matrix(kernel) * tf.expand_dims(scale, -2),
+          shift * scale)
+    kernel, bias = kernel * convolution.per_filter(scale), shift * scale
     return convolution.with_edge_channel(kernel, bias, event_shape)
 
   def apply(self, prepared, kept, *conditions, context, dtype):

@@ -249,8 +249,11 @@ class Signatures:
         by_level, [math.prod(shape) for shape in self._latent_shapes], axis=1)
 
   def _between(self, between, images_a, images_b, weight, conditions):
-    a = self.encode(images_a, **conditions)['latents']
-    b = self.encode(images_b, **conditions)['latents']
+    # In one batch, which is faster, and keeps graphs smaller.
+    twice = {name: tf.concat([value, value], axis=0)
+             for name, value in conditions.items()}
+    images = tf.concat([images_a, images_b], axis=0)
+    a, b = tf.split(self.encode(images, **twice)['latents'], 2)
     return self._decode_finite(between(a, b, weight[:, None]), conditions)
 
   def _decode_finite(self, latents, conditions):
