@@ -2,23 +2,26 @@
 
 ```shell
 python -m benchmarks.hlo OUT [--quick] [--only NAME ...]
+python -m benchmarks.hlo --markdown FILE
 ```
 
-makes a folder in `OUT` for each program: train steps (loss, all gradients, and
+The first makes a folder in `OUT` for each program: train steps (loss, all gradients, and
 a plain gradient step, so that weights move) of the Glow of the paper's CIFAR-10
 run, stored and recomputed, in float32 and with networks in bfloat16; of models
-for images of 64x64 and 256x256, recomputed; of `tfb.Glow` of the first shape;
-and `sample`. Each has the program as `tf.function(jit_compile=True)` gives it
+for images of 64x64 and 256x256, recomputed; of a model
+of width 64, as for a computer without a GPU; of `tfb.Glow` of the first shape
+and of that one; and `sample`. Each has the program as `tf.function(jit_compile=True)` gives it
 to XLA, its small arguments, the deviations that large ones are drawn with, and
 the small outputs to expect: some megabytes.
 
 ```shell
-python hlo_runner.py OUT/cifar10_store --reps 50
+python hlo_runner.py OUT/cifar10_store --reps 50 --json FILE
 ```
 
 where JAX is (`OUT` has a copy of `hlo_runner.py`) compiles a program for the
 device that JAX finds and prints the time of a step, the memory planned, the
 share of the device's peak, if it is told it, and whether outputs are equal.
+`--markdown` prints the table of the file that its `--json` wrote.
 """
 
 import dataclasses
@@ -86,6 +89,8 @@ PROGRAMS = {
         256, levels=6, batch_size=2, memory='recompute'),
     'cifar10_sample': Program(kind='sample'),
     'cifar10_tfb_glow': Program(of_tfp=True),
+    'small_store': Program(steps=8, width=64, batch_size=32),
+    'small_tfb_glow': Program(steps=8, width=64, batch_size=32, of_tfp=True),
 }
 
 
@@ -256,8 +261,26 @@ def convolution_flops(program):
   return 3 * 2 * total * program.batch_size
 
 
+def markdown(rows):
+  """What `hlo_runner.py` measured, as a Markdown table."""
+  lines = [
+      '| program | ms a step | images/s | TFLOP/s in convolutions | '
+      'compiled in | planned memory |', '| --- ' * 6 + '|']
+  lines += [
+      f'| `{row["program"]}` | {row["milliseconds"]:.1f} | '
+      f'{row["images_per_second"]:,.0f} | '
+      f'{_number(row["convolution_tflops"])} | '
+      f'{row["compile_seconds"]:.0f} s | {row["planned_mebibytes"]:,.0f} MiB |'
+      for row in rows]
+  return '\n'.join(lines)
+
+
+def _number(value):
+  return f'{value:.0f}' if value else ''
+
+
 def main(argv=None):
-  """Writes the programs.
+  """Writes the programs, or prints the table.
 
   Args:
     argv: List of arguments. Default value: `None`, those of the command line.
@@ -266,14 +289,22 @@ def main(argv=None):
     status: `0`.
   """
   parser = command.parser('benchmarks.hlo', __doc__)
-  parser.add_argument('out', type=pathlib.Path, help='folder to write to')
+  parser.add_argument('out', type=pathlib.Path, nargs='?',
+                      help='folder to write to')
   parser.add_argument('--quick', action='store_true',
                       help='small models, to see that it works')
   parser.add_argument('--only', nargs='+', choices=PROGRAMS, metavar='NAME',
                       default=list(PROGRAMS), help=', '.join(PROGRAMS))
   parser.add_argument('--no-run', action='store_true',
                       help='run nothing here: no results to compare with')
+  parser.add_argument('--markdown', type=pathlib.Path, metavar='JSON',
+                      help='write nothing: print this file as Markdown')
   args = parser.parse_args(argv)
+  if args.markdown:
+    print(markdown(json.loads(args.markdown.read_text())))
+    return 0
+  if args.out is None:
+    parser.error('OUT is needed, or --markdown')
   for name in args.only:
     program = PROGRAMS[name]
     if args.quick:

@@ -1,7 +1,8 @@
-"""Runs a program that `benchmarks.hlo` wrote; needs NumPy and JAX alone.
+r"""Runs a program that `benchmarks.hlo` wrote; needs NumPy and JAX alone.
 
 ```shell
-python hlo_runner.py FOLDER [FOLDER ...] [--reps 30] [--peak-tflops 989]
+python hlo_runner.py FOLDER [FOLDER ...] [--reps 30] [--peak-tflops 989] \
+    [--json FILE]
 ```
 
 What it times is XLA's program as TensorFlow gave it to XLA for the CPU,
@@ -97,6 +98,54 @@ def measure(folder, reps):
       'planned_mebibytes': sizes.temp_size_in_bytes / 2**20, 'error': error}
 
 
+def summary(folder, reps, tolerance=1e-3):
+  """Measures a program, see `measure`, and says what its figures mean.
+
+  Args:
+    folder: `pathlib.Path` that `benchmarks.hlo.dump` wrote.
+    reps: Python `int`, how often to run it.
+    tolerance: Python `float`, error that is too much. Default value: `1e-3`.
+
+  Returns:
+    row: `dict` that JSON can tell.
+  """
+  about = json.loads((folder / DESCRIPTION).read_text())
+  row = {'program': folder.name, **measure(folder, reps)}
+  milliseconds = row.pop('milliseconds')
+  low, median, high = np.percentile(milliseconds, [25, 50, 75]).tolist()
+  row.update(
+      milliseconds=median, quartiles=[low, high],
+      images_per_second=1e3 * about['batch_size'] / median,
+      convolution_tflops=about['convolution_flops'] / median / 1e9,
+      equal=None if row['error'] is None else row['error'] <= tolerance)
+  return row
+
+
+def line(row, peak_tflops=None):
+  """What `summary` found, in a line.
+
+  Args:
+    row: `dict`.
+    peak_tflops: Python `float`, the device's peak. Default value: `None`.
+  """
+  low, high = row['quartiles']
+  text = (
+      f'{row["program"]}: {row["device"]}, JAX {row["jax"]}: '
+      f'compiled in {row["compile_seconds"]:.1f} s, '
+      f'{row["milliseconds"]:.2f} ms a step ({low:.2f} .. {high:.2f}), '
+      f'{row["images_per_second"]:.1f} images/s, '
+      f'{row["arguments_mebibytes"]:.0f} MiB of arguments and '
+      f'{row["planned_mebibytes"]:.0f} MiB planned')
+  if row['convolution_tflops']:
+    text += f', {row["convolution_tflops"]:.1f} TFLOP/s in convolutions'
+    if peak_tflops:
+      text += f', {row["convolution_tflops"] / peak_tflops:.1%} of the peak'
+  if row['equal'] is None:
+    return text + ', nothing to compare with'
+  return text + (f', error {row["error"]:.1e}: '
+                 f'{"equal" if row["equal"] else "DIFFERENT"}')
+
+
 def main(argv=None):
   """Prints a line for each program.
 
@@ -114,32 +163,16 @@ def main(argv=None):
                       help='relative error that is too much; default: 1e-3')
   parser.add_argument('--peak-tflops', type=float,
                       help="the device's peak, to say what share is reached")
+  parser.add_argument('--json', type=pathlib.Path,
+                      help='file to write the figures to as well')
   args = parser.parse_args(argv)
-  status = 0
+  rows = []
   for folder in args.folders:
-    about = json.loads((folder / DESCRIPTION).read_text())
-    figures = measure(folder, args.reps)
-    median = float(np.median(figures['milliseconds']))
-    low, high = np.percentile(figures['milliseconds'], [25, 75])
-    line = (
-        f'{folder.name}: {figures["device"]}, JAX {figures["jax"]}: '
-        f'compiled in {figures["compile_seconds"]:.1f} s, '
-        f'{median:.2f} ms a step ({low:.2f} .. {high:.2f}), '
-        f'{1e3 * about["batch_size"] / median:.1f} images/s, '
-        f'{figures["arguments_mebibytes"]:.0f} MiB of arguments and '
-        f'{figures["planned_mebibytes"]:.0f} MiB planned')
-    if args.peak_tflops and about['convolution_flops']:
-      share = about['convolution_flops'] / median / args.peak_tflops / 1e9
-      line += f', {share:.1%} of the peak in convolutions'
-    if figures['error'] is None:
-      line += ', nothing to compare with'
-    else:
-      same = figures['error'] <= args.tolerance
-      status = status if same else 1
-      line += (f', error {figures["error"]:.1e}: '
-               f'{"equal" if same else "DIFFERENT"}')
-    print(line, flush=True)
-  return status
+    rows.append(summary(folder, args.reps, args.tolerance))
+    print(line(rows[-1], args.peak_tflops), flush=True)
+    if args.json:
+      args.json.write_text(json.dumps(rows, indent=1) + '\n')
+  return int(any(row['equal'] is False for row in rows))
 
 
 if __name__ == '__main__':

@@ -62,14 +62,36 @@ def test_a_program_runs_in_jax_and_tells_what_differs(tmp_path, capsys):
   _, _, step = make_step()
   folder = tmp_path / 'dump'
   hlo.dump(step, [tf.ones([4, 3])], folder, batch_size=4, convolution_flops=1)
-  arguments = [str(folder), '--reps', '2', '--peak-tflops', '1']
+  figures = tmp_path / 'figures.json'
+  arguments = [str(folder), '--reps', '2', '--peak-tflops', '1',
+               '--json', str(figures)]
   assert hlo_runner.main(arguments) == 0
   line = capsys.readouterr().out
   assert 'equal' in line and 'images/s' in line and 'of the peak' in line
+  assert hlo.main(['--markdown', str(figures)]) == 0
+  assert '| `dump` |' in capsys.readouterr().out
   results = dict(np.load(folder / 'results.npz'))
   np.savez(folder / 'results.npz', **{**results, '0': results['0'] + 1.})
   assert hlo_runner.main(arguments) == 1
   assert 'DIFFERENT' in capsys.readouterr().out
+
+
+def test_a_row_has_what_is_known():
+  row = {'program': 'a', 'milliseconds': 1.25, 'images_per_second': 12_800.,
+         'convolution_tflops': 0., 'compile_seconds': 9.,
+         'planned_mebibytes': 1234.}
+  assert hlo.markdown([row, {**row, 'convolution_tflops': 101.}]) == (
+      '| program | ms a step | images/s | TFLOP/s in convolutions | '
+      'compiled in | planned memory |\n'
+      '| --- | --- | --- | --- | --- | --- |\n'
+      '| `a` | 1.2 | 12,800 |  | 9 s | 1,234 MiB |\n'
+      '| `a` | 1.2 | 12,800 | 101 | 9 s | 1,234 MiB |')
+
+
+def test_a_folder_is_needed(capsys):
+  with pytest.raises(SystemExit):
+    hlo.main([])
+  assert 'OUT is needed' in capsys.readouterr().err
 
 
 def test_convolutions_are_counted():
