@@ -5,14 +5,15 @@ python -m benchmarks.hlo OUT [--quick] [--only NAME ...]
 python -m benchmarks.hlo --markdown FILE
 ```
 
-The first makes a folder in `OUT` for each program: train steps (loss, all gradients, and
-a plain gradient step, so that weights move) of the Glow of the paper's CIFAR-10
-run, stored and recomputed, in float32 and with networks in bfloat16; of models
-for images of 64x64 and 256x256, recomputed; of a model
-of width 64, as for a computer without a GPU; of `tfb.Glow` of the first shape
-and of that one; and `sample`. Each has the program as `tf.function(jit_compile=True)` gives it
-to XLA, its small arguments, the deviations that large ones are drawn with, and
-the small outputs to expect: some megabytes.
+The first makes a folder in `OUT` for each program: train steps (loss, all
+gradients, and a plain gradient step, so that weights move) of the Glow of the
+paper's CIFAR-10 run, stored and recomputed, in float32 and with networks in
+bfloat16, and with 1x1 convolutions in LU form; of models for images of 64x64
+and 256x256, recomputed; of a model of width 64, as for a computer without a
+GPU; of `tfb.Glow` of the first shape and of that one; and `sample`. Each has
+the program as `tf.function(jit_compile=True)` gives it to XLA, its small
+arguments, the deviations that large ones are drawn with, and the small outputs
+to expect: some megabytes.
 
 ```shell
 python hlo_runner.py OUT/cifar10_store --reps 50 --json FILE
@@ -32,9 +33,9 @@ import re
 import shutil
 import sys
 
-import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.xla.service import hlo_pb2
 
 from benchmarks import command
 from benchmarks import hlo_runner
@@ -46,7 +47,8 @@ _XLA_TYPES = {
     'uint32': 'u32', 'uint64': 'u64'}
 _LEARNING_RATE = 1e-4
 # Larger ones are drawn from seeds, so that a program of any size is carried.
-_MOST_ELEMENTS = 2**14
+# The matrices of 1x1 convolutions are smaller: noise would not invert.
+_MOST_ELEMENTS = 2**17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Program:
     batch_size: Python `int`.
     memory: Python `str`, `'store'` or `'recompute'`.
     policy: Python `str`, Keras's dtype policy of the networks.
+    permutation: Python `str`, `Glow`'s argument.
     kind: Python `str`, `'train_step'` or `'sample'`.
     of_tfp: Python `bool`, whether it is `tfb.Glow`.
   """
@@ -72,6 +75,7 @@ class Program:
   batch_size: int = 64
   memory: str = 'store'
   policy: str = 'float32'
+  permutation: str = 'conv1x1'
   kind: str = 'train_step'
   of_tfp: bool = False
 
@@ -82,6 +86,7 @@ PROGRAMS = {
     'cifar10_store_bfloat16': Program(policy='mixed_bfloat16'),
     'cifar10_recompute_bfloat16': Program(
         memory='recompute', policy='mixed_bfloat16'),
+    'cifar10_store_lu': Program(permutation='lu'),
     'cifar10_recompute_8_steps': Program(memory='recompute', steps=8),
     'side64_recompute': Program(
         64, levels=4, steps=48, batch_size=16, memory='recompute'),
@@ -90,6 +95,8 @@ PROGRAMS = {
     'cifar10_sample': Program(kind='sample'),
     'cifar10_tfb_glow': Program(of_tfp=True),
     'small_store': Program(steps=8, width=64, batch_size=32),
+    'small_store_lu': Program(
+        steps=8, width=64, batch_size=32, permutation='lu'),
     'small_tfb_glow': Program(steps=8, width=64, batch_size=32, of_tfp=True),
 }
 
@@ -104,18 +111,13 @@ def make(program):
     function: `tf.function` compiled by XLA.
     arguments: List of `Tensor`.
   """
-  before = keras.config.dtype_policy()
-  keras.config.set_dtype_policy(program.policy)
-  try:
-    if program.of_tfp:
-      distribution = steps.tfb_glow(
-          program.steps, program.width, program.levels, program.image_side)
-    else:
-      distribution = steps.our_glow(
-          program.steps, program.width, program.memory, program.levels,
-          program.image_side)
-  finally:
-    keras.config.set_dtype_policy(before)
+  if program.of_tfp:
+    distribution = steps.tfb_glow(
+        program.steps, program.width, program.levels, program.image_side)
+  else:
+    distribution = steps.our_glow(
+        program.steps, program.width, program.memory, program.levels,
+        program.image_side, program.policy, program.permutation)
 
   if program.kind == 'sample':
     size = 3 * program.image_side**2
@@ -161,7 +163,7 @@ def dump(function, arguments, folder, run=True, **description):
   arguments = [_redrawn(k, value) for k, value in enumerate(arguments)]
   concrete = function.get_concrete_function(*arguments)
   compiler_ir = function.experimental_get_compiler_ir(*arguments)
-  program = compiler_ir(stage='hlo_serialized')
+  program = _without_copies(compiler_ir(stage='hlo_serialized'))
   head = compiler_ir(stage='hlo').partition('\n')[0]
   parameters = _parameters(concrete, arguments, head)
   # What a step assigns comes back as a further output, in its parameter's
@@ -221,6 +223,19 @@ def _parameters(concrete, arguments, head):
           f'Parameter {len(parameters)} of the program does not fit {name}, '
           f'which is {like}.')
   return parameters
+
+
+def _without_copies(serialised):
+  """A program with reshapes that change nothing in place of copies.
+
+  JAX 0.11 reads programs as StableHLO, which has none.
+  """
+  module = hlo_pb2.HloModuleProto.FromString(serialised)
+  for computation in module.computations:
+    for instruction in computation.instructions:
+      if instruction.opcode == 'copy':
+        instruction.opcode = 'reshape'
+  return module.SerializeToString()
 
 
 def _is_large(value):

@@ -24,12 +24,13 @@ def images(batch_size, side=32):
 
 
 def our_glow(steps, width, memory='store', levels=3, side=32,
-             policy='float32'):
+             policy='float32', permutation='conv1x1'):
   """A Glow, initialised, with nothing at zero, and its distribution."""
   before = keras.config.dtype_policy()
   keras.config.set_dtype_policy(policy)
   flow = tfp_glow.Glow((side, side, 3), levels=levels, steps=steps,
-                       width=width, memory=memory, seed=0)
+                       width=width, memory=memory, permutation=permutation,
+                       seed=0)
   keras.config.set_dtype_policy(before)
   flow.initialize(images(4, side))
   generator = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ needs_jax = pytest.mark.skipif(
 
 def make_step():
   weights = tf.Variable(tf.ones([3, 2]), name='weights')
-  large = tf.Variable(tf.random.stateless_normal([200, 100], [0, 0]))
+  large = tf.Variable(tf.random.stateless_normal([200, 1000], [0, 0]))
   constant = tf.constant([5., 7.])
 
   def step(x):
@@ -39,12 +40,27 @@ def test_a_dump_has_parameters_results_and_what_is_assigned(tmp_path):
   np.testing.assert_array_equal(results[1], weights)
   # The large variable is drawn again, here as there, and not written.
   (drawn, (shape, deviation)), = about['drawn'].items()
-  assert shape == [200, 100] and deviation == 1.
+  assert shape == [200, 1000] and deviation == 1.
   noise = hlo_runner.draw(int(drawn), shape, deviation)
   np.testing.assert_array_equal(large, noise)
   np.testing.assert_allclose(
       results[0], 4. * 3. * 3. * 12. + noise.sum(dtype=np.float64), rtol=1e-5)
   assert (tmp_path / 'dump' / 'program.hlo.pb').stat().st_size > 100
+
+
+def test_networks_have_the_precision_that_is_asked_for():
+  small = {'image_side': 4, 'levels': 1, 'steps': 1, 'width': 4,
+           'batch_size': 2}
+  convolutions = {}
+  for policy in ('float32', 'mixed_bfloat16'):
+    function, arguments = hlo.make(hlo.Program(policy=policy, **small))
+    convolutions[policy] = {
+        op.outputs[0].dtype.name
+        for op in function.get_concrete_function(
+            *arguments).graph.get_operations() if op.type == 'Conv2D'}
+  # The top prior's is in float32 in either.
+  assert convolutions == {
+      'float32': {'float32'}, 'mixed_bfloat16': {'bfloat16', 'float32'}}
 
 
 @pytest.mark.slow
@@ -86,6 +102,12 @@ def test_a_row_has_what_is_known():
       '| --- | --- | --- | --- | --- | --- |\n'
       '| `a` | 1.2 | 12,800 |  | 9 s | 1,234 MiB |\n'
       '| `a` | 1.2 | 12,800 | 101 | 9 s | 1,234 MiB |')
+
+
+def test_the_table_in_the_document_is_of_the_file_of_figures():
+  folder = pathlib.Path(__file__).parents[2] / 'docs'
+  rows = json.loads((folder / 'speed' / 'gpu.json').read_text())
+  assert hlo.markdown(rows) in (folder / 'speed.md').read_text('utf-8')
 
 
 def test_a_folder_is_needed(capsys):

@@ -67,9 +67,10 @@ class InvertibleConv(channel_affine.ChannelAffine):
 
   def forward_map(self, kernel):
     in_float64 = tf.cast(kernel, tf.float64)
-    inverse = tf.cast(_inverse(in_float64), kernel.dtype)
+    factors = tf.linalg.qr(in_float64)
+    inverse = tf.cast(_inverse(in_float64, factors), kernel.dtype)
     return inverse, tf.zeros_like(kernel[..., 0]), tf.cast(
-        -log_abs_det(in_float64), kernel.dtype)
+        -log_abs_det(in_float64, factors), kernel.dtype)
 
 
 class InvertibleConvLU(channel_affine.ChannelAffine):
@@ -155,26 +156,32 @@ def random_rotation(channels, seed=None):
   return np.linalg.qr(noise)[0]
 
 
-def log_abs_det(matrix):
-  """`log |det matrix|`, `[...]`, by QR."""
+def log_abs_det(matrix, factors=None):
+  """Returns `log |det matrix|`, `[...]`, by QR.
+
+  Args:
+    matrix: `Tensor` `[..., C, C]`.
+    factors: Its `q` and `r`, where they have been computed. Default value:
+      `None`.
+  """
+  q, r = tf.linalg.qr(matrix) if factors is None else factors
 
   def compute():
-    _, r = tf.linalg.qr(matrix)
     diagonal = tf.linalg.diag_part(r)
     return [tf.reduce_sum(tf.math.log(tf.abs(diagonal)), axis=-1)]
 
   def vjp(_, __, gradients):
-    transposed = tf.linalg.matrix_transpose(_inverse(matrix))
+    transposed = tf.linalg.matrix_transpose(_inverse(matrix, (q, r)))
     return [gradients[0][..., None, None] * transposed], []
 
   return tf_internals.with_gradient(compute, [matrix], vjp)[0]
 
 
-def _inverse(matrix):
-  """The inverse of matrices `[..., C, C]`, by QR."""
+def _inverse(matrix, factors):
+  """Returns the inverse of matrices `[..., C, C]`, of their `q` and `r`."""
+  q, r = factors
 
   def compute():
-    q, r = tf.linalg.qr(matrix)
     return [tf.linalg.triangular_solve(
         r, tf.linalg.matrix_transpose(q), lower=False)]
 
