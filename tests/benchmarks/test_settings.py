@@ -1,6 +1,7 @@
 """The settings of a recipe, each changed alone."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -43,3 +44,9 @@ def test_a_recipe_is_needed(capsys):
   with pytest.raises(SystemExit):
     settings.main(['--change', 'model.width=8'])
   assert '--config is needed' in capsys.readouterr().err
+
+
+def test_the_table_in_the_document_is_of_the_file_of_figures():
+  folder = pathlib.Path(__file__).parents[2] / 'docs'
+  rows = json.loads((folder / 'mnist' / 'settings.json').read_text())
+  assert settings.markdown(rows) in (folder / 'mnist.md').read_text('utf-8')

@@ -15,6 +15,6 @@ def get_config():
       learning_rate=1e-3, warmup_images=64_000, schedule='cosine', clip=100.,
       scale_l2=5e-5)
   recipe.update(
-      batch_size=64, steps=10_000, initial_images=512, eval_every=1000,
+      batch_size=64, steps=5000, initial_images=512, eval_every=1000,
       eval_images=1000, checkpoint_every=500)
   return recipe
