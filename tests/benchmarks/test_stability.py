@@ -107,7 +107,7 @@ def test_tables_of_the_docs_are_of_their_files():
   for name in ('photographs', 'faces'):
     rows = json.loads((folder / 'stability' / f'{name}.json').read_text())
     assert ablation.markdown(rows) in text
-  for name in ('digits', 'digits_nice'):
+  for name in ('digits', 'digits_nice', 'digits_real_nvp_margin'):
     rows = json.loads((folder / 'stability' / f'{name}.json').read_text())
     assert settings.markdown(rows) in text
   recipe = json.loads(
@@ -115,6 +115,6 @@ def test_tables_of_the_docs_are_of_their_files():
   assert (f'{recipe["bits_per_dim"]:.3f} +- {recipe["standard_error"]:.3f} '
           f'bits/dim after {recipe["steps"]:,} steps') in text
   for name in ('photographs_sigmoid', 'photographs_bounded',
-               'faces_pretrained', 'digits_long'):
+               'faces_pretrained', 'digits_long', 'digits_real_nvp'):
     results = json.loads((folder / 'stability' / f'{name}.json').read_text())
     assert stability.table(results) in text

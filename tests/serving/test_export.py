@@ -151,13 +151,13 @@ def test_both_directions_share_kernels(tmp_path):
   path = pathlib.Path(tg.export_saved_model(model, tmp_path))
   stored = tf.saved_model.load(path).served_variables
   kernels = sum(v.shape.num_elements() for v in stored if len(v.shape) > 3)
-  # What the top prior makes of zeros takes the place of its kernel, and taps
-  # of the edge channel are apart.
+  # What the top prior makes of zeros takes the place of its kernel, taps of the
+  # edge channel are apart, and kernels of size 1 are matrices.
   top = model.flow.top_prior.network.kernel
   assert kernels == sum(
-      math.prod(shape) * (shape[-2] - (shape[-3] == 3)) // shape[-2]
+      math.prod(shape) * (shape[-2] - 1) // shape[-2]
       for shape in (tuple(v.shape) for v in model.flow.variables)
-      if len(shape) > 3) - math.prod(top.shape) * (
+      if len(shape) > 3 and shape[-3] == 3) - math.prod(top.shape) * (
           top.shape[2] - 1) // top.shape[2]
   size = sum(4 * v.shape.num_elements() for v in stored)
   data = path / 'variables' / 'variables.data-00000-of-00001'
