@@ -230,3 +230,20 @@ def test_a_checkerboard_is_even_or_odd():
 def test_a_residual_network_has_a_block():
   with pytest.raises(ValueError, match='`residual_blocks` must be at least 1'):
     networks.ResidualNetwork(2, residual_blocks=0)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 5), (3, 2)])
+def test_a_channel_marks_the_edge_whether_sizes_are_known_or_not(size):
+  network = networks.ZeroConv2D(4, dtype='float64')
+  network.build((None, *size, 3))
+  randomise(network)
+  x = np.random.default_rng(1).standard_normal((2, *size, 3))
+  padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 1)])
+  padded[..., -1] = 1.
+  padded[:, 1:-1, 1:-1, -1] = 0.
+  want = convolve(padded, network.kernel.numpy())[:, 1:-1, 1:-1]
+  want = (want + network.bias.numpy()) * np.exp(3. * network.log_scale.numpy())
+  np.testing.assert_allclose(network(x), want, atol=1e-12)
+  unknown = tf.function(network, input_signature=[
+      tf.TensorSpec([None, None, None, 3], tf.float64)])
+  np.testing.assert_allclose(unknown(x), want, atol=1e-12)
