@@ -50,3 +50,14 @@ def test_the_table_in_the_document_is_of_the_file_of_figures():
   folder = pathlib.Path(__file__).parents[2] / 'docs'
   rows = json.loads((folder / 'mnist' / 'settings.json').read_text())
   assert settings.markdown(rows) in (folder / 'mnist.md').read_text('utf-8')
+
+
+def test_what_mnist_reached_in_the_document_is_of_the_files():
+  folder = pathlib.Path(__file__).parents[2] / 'docs'
+  text = (folder / 'mnist.md').read_text('utf-8')
+  for name in ('glow', 'real_nvp'):
+    reached = json.loads((folder / 'mnist' / f'{name}.json').read_text())
+    assert (f'{reached["bits_per_dim"]:.3f} +- '
+            f'{reached["standard_error"]:.3f} |') in text
+    assert reached['images_reconstructed_exactly'] == reached['images'] == (
+        10_000)
