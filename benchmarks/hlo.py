@@ -47,7 +47,7 @@ _XLA_TYPES = {
     'uint32': 'u32', 'uint64': 'u64'}
 _LEARNING_RATE = 1e-4
 # Larger ones are drawn from seeds, so that a program of any size is carried.
-# The matrices of 1x1 convolutions are smaller: noise would not invert.
+# Matrices of 1x1 convolutions up to 64x64 are not: noise hardly inverts.
 _MOST_ELEMENTS = 2**17
 
 

@@ -107,7 +107,24 @@ def test_a_row_has_what_is_known():
 def test_the_table_in_the_document_is_of_the_file_of_figures():
   folder = pathlib.Path(__file__).parents[2] / 'docs'
   rows = json.loads((folder / 'speed' / 'gpu.json').read_text())
-  assert hlo.markdown(rows) in (folder / 'speed.md').read_text('utf-8')
+  text = ' '.join((folder / 'speed.md').read_text('utf-8').split())
+  assert ' '.join(hlo.markdown(rows).split()) in text
+  by_name = {row['program']: row for row in rows}
+
+  def ratio(one, other, figure='milliseconds'):
+    return f'{by_name[one][figure] / by_name[other][figure]:.2f}'
+
+  store, small = 'cifar10_store', 'small_store'
+  memory = 'planned_mebibytes'
+  assert (f"A step takes {ratio(store, 'cifar10_tfb_glow')} of `tfb.Glow`'s "
+          f'time, the small one {ratio(small, "small_tfb_glow")}.') in text
+  low = 'cifar10_store_bfloat16'
+  assert (f"take {ratio(low, store)} of float32's time and "
+          f'{ratio(low, store, memory)} of its memory') in text
+  again = 'cifar10_recompute'
+  assert (f'takes {ratio(again, store)} times the time and '
+          f'{ratio(again, store, memory)} of the memory') in text
+  assert by_name[small]['error'] < 1e-5
 
 
 def test_a_folder_is_needed(capsys):

@@ -249,7 +249,7 @@ class Signatures:
         by_level, [math.prod(shape) for shape in self._latent_shapes], axis=1)
 
   def _between(self, between, images_a, images_b, weight, conditions):
-    # In one batch, which is faster, and keeps graphs smaller.
+    # In one batch: each call of the flow makes a graph larger.
     twice = {name: tf.concat([value, value], axis=0)
              for name, value in conditions.items()}
     images = tf.concat([images_a, images_b], axis=0)
