@@ -55,7 +55,10 @@ def test_the_table_in_the_document_is_of_the_file_of_figures():
 def test_what_mnist_reached_in_the_document_is_of_the_files():
   folder = pathlib.Path(__file__).parents[2] / 'docs'
   text = (folder / 'mnist.md').read_text('utf-8')
+  per_second = json.loads(
+      (folder / 'mnist' / 'images_per_second.json').read_text())
   for name in ('glow', 'real_nvp'):
+    assert f' {64. / per_second[name]:.2f} s' in text
     reached = json.loads((folder / 'mnist' / f'{name}.json').read_text())
     assert (f'{reached["bits_per_dim"]:.3f} +- '
             f'{reached["standard_error"]:.3f} |') in text
