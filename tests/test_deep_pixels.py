@@ -129,3 +129,17 @@ def test_images_of_another_type_are_refused():
   of_eight = model_of(8, np.uint8(images >> 8))
   with pytest.raises(TypeError, match='uint16, but uint8, 0 .. 255, is'):
     of_eight.log_prob(images)
+
+
+def test_noise_of_a_check_fills_all_bits():
+  images = images_of(12)
+  model = model_of(12, images)
+  noise = np.random.default_rng(0).integers(
+      0, 65535, images.shape, np.uint16, endpoint=True)
+  errors = []
+  for rows in (images, noise):
+    check = tg.ReconstructionCheck(rows)
+    check.set_model(model)
+    errors += [check.errors(), check.noise_errors()]
+  np.testing.assert_array_equal(errors[1], errors[2])
+  assert not np.array_equal(errors[0], errors[1])

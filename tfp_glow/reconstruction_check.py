@@ -41,7 +41,7 @@ class ReconstructionCheck(keras.callbacks.Callback):
     """Keeps the images to measure with.
 
     Args:
-      images: uint8 `[N, H, W, C]`.
+      images: uint8 (uint16, of more than 8 bits) `[N, H, W, C]`.
       every: Steps between two checks.
       tolerance: The error above which there is a warning.
       **conditions: The model's conditions, by name, batch-major.
@@ -58,8 +58,6 @@ class ReconstructionCheck(keras.callbacks.Callback):
     self._every = every
     self._tolerance = tolerance
     self._conditions = conditions
-    self._noise = np.random.default_rng(0).integers(
-        0, 256, np.shape(images), dtype=np.uint8)
     # Step and error of each check.
     self.history = []
     self.noise_history = []
@@ -67,6 +65,11 @@ class ReconstructionCheck(keras.callbacks.Callback):
   def set_model(self, model):
     super().set_model(model)
     self._inputs = model.checked({'images': self._images, **self._conditions})
+    dtype = model.pixels.image_dtype
+    self._noise_inputs = {**self._inputs, 'images': tf.convert_to_tensor(
+        np.random.default_rng(0).integers(
+            0, dtype.max, self._inputs['images'].shape, dtype.as_numpy_dtype,
+            endpoint=True))}
     self._measure_in_graph = tf.function(self._measure, autograph=False)
 
   def errors(self) -> tf.Tensor:
@@ -75,8 +78,7 @@ class ReconstructionCheck(keras.callbacks.Callback):
 
   def noise_errors(self):
     """The same for as many images of uniform noise."""
-    return self._measure_in_graph(
-        {**self._inputs, 'images': tf.convert_to_tensor(self._noise)})
+    return self._measure_in_graph(self._noise_inputs)
 
   def on_train_batch_end(self, batch, logs=None):
     step = int(self.model.optimizer.iterations)

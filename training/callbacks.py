@@ -249,8 +249,13 @@ class Evaluate(Counting):
     rows = np.linspace(0, len(images) - 1, _COLUMNS).astype(int)
     images = tf.gather(images, rows)
     conditions = {k: tf.gather(v, rows) for k, v in conditions.items()}
+    latents = self.model.encode(images, **conditions)
+    # `decode` refuses what is not finite; a run is not to end for that.
+    finite = tf.reduce_all(tf.math.is_finite(latents), axis=1, keepdims=True)
     decoded = self.model.decode(
-        self.model.encode(images, **conditions), **conditions)
+        tf.where(finite, latents, tf.zeros_like(latents)), **conditions)
+    decoded = tf.where(
+        finite[..., None, None], decoded, self.model.pixels.broken_image())
     return [images, decoded], ['image', 'decoded']
 
 

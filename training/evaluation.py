@@ -2,6 +2,7 @@
 
 import math
 
+from absl import logging
 import numpy as np
 import tensorflow as tf
 import tqdm
@@ -23,7 +24,8 @@ def bits_per_dim(model, batches, num_samples=None, seed=0):
   ```
 
   which rises to log p(image) as there are more samples. Without, by the one
-  noise that `FlowModel.log_prob` always uses.
+  noise that `FlowModel.log_prob` always uses. A warning counts images that
+  have no finite density.
 
   Args:
     model: `FlowModel`.
@@ -57,7 +59,14 @@ def bits_per_dim(model, batches, num_samples=None, seed=0):
               images.shape, dtype=model.compute_dtype), conditions)
           for _ in range(num_samples)], axis=0) - math.log(num_samples)
     results.append(np.asarray(values, np.float64))
-  return np.asarray(model.pixels.bits_per_dim(np.concatenate(results)))
+  bits = np.asarray(model.pixels.bits_per_dim(np.concatenate(results)))
+  if not np.isfinite(bits).all():
+    logging.warning(
+        '%d of %d images have no finite density, and so the mean of their '
+        'bits/dim is none: the flow breaks down there. A lower learning rate '
+        'helps, and so do bounded scales, --config.model.scale=bounded of a '
+        'Glow.', np.sum(~np.isfinite(bits)), len(bits))
+  return bits
 
 
 def mean_and_error(values):
@@ -147,7 +156,7 @@ def reconstruction(model, batches, seed=0):
 
   Returns:
     error: The largest error of a dequantised pixel, of a grey scale from 0
-      to 1.
+      to 1; NaN where one is not finite.
     exact: How many images come back with every pixel's bin unchanged.
   """
   pixels = model.pixels
@@ -157,11 +166,10 @@ def reconstruction(model, batches, seed=0):
   for batch in shown(batches, 'Going to the latents and back'):
     images, conditions = unpack(model, batch)
     dequantised = pixels.dequantise(images, generator.random(images.shape))
-    latents, _ = model.latents_and_log_prob(dequantised, **conditions)
-    back = model.dequantised(latents, **conditions)
-    error = max(error, float(tf.reduce_max(tf.abs(back - dequantised))))
+    back = measured.there_and_back(dequantised, **conditions)
+    error = np.maximum(error, np.max(np.abs(back - dequantised)))
     exact += int(measured.comes_back(images, **conditions).sum())
-  return error / pixels.num_bins, exact
+  return float(error) / pixels.num_bins, exact
 
 
 def images_and_labels(batches):

@@ -166,9 +166,11 @@ def ranked(model, condition, readers, scores, columns, path, channels=None):
   images = np.stack([readers[row][0].read(readers[row][1]) for row in chosen])
   maps = tfp_glow.score_map(model, images, **_told(condition, images)).numpy()
   # One scale for all, so that they can be compared.
-  low, high = np.percentile(maps[np.isfinite(maps)], [1., 99.])
+  finite = maps[np.isfinite(maps)]
+  low, high = np.percentile(finite, [1., 99.]) if finite.size else (0., 1.)
   heat = colormaps['inferno'](
-      (np.nan_to_num(maps, nan=np.inf) - low) / max(high - low, 1e-9))
+      (np.clip(np.nan_to_num(maps, nan=np.inf), low, high) - low) /
+      max(high - low, 1e-9))
   heat = np.uint8(np.round(255. * heat[..., :3]))
   colours = np.broadcast_to(pictures.visible(images, channels), heat.shape)
   pictures.save_grid(

@@ -73,14 +73,25 @@ class Stability:
     Returns:
       comes_back: bool array `[N]`.
     """
-    results = []
-    values = self._pixels.middle(images)
-    for rows, of_rows in self._batches(values, conditions):
-      # As decoding does it, but for what is not a number.
-      bins = np.clip(np.floor(self._there_and_back(rows, of_rows)),
-                     0., self._scale - 1.)
-      results.append(np.all(bins == np.floor(rows), axis=(1, 2, 3)))
-    return np.concatenate(results)
+    values = self._pixels.middle(images).numpy()
+    # As decoding does it, but for what is not a number.
+    bins = np.clip(np.floor(self.there_and_back(values, **conditions)),
+                   0., self._scale - 1.)
+    return np.all(bins == np.floor(values), axis=(1, 2, 3))
+
+  def there_and_back(self, values, **conditions):
+    """What becomes of images on the way to the latents and back.
+
+    Args:
+      values: Dequantised images `[N, H, W, C]`.
+      **conditions: Conditions of the model, by name.
+
+    Returns:
+      values: Array `[N, H, W, C]`, not finite where the flow breaks down.
+    """
+    return np.concatenate([
+        self._there_and_back(rows, of_rows)
+        for rows, of_rows in self._batches(values, conditions)])
 
   def encode_amplification(self, images, **conditions):
     """The largest growth of a small change of an image in its latents.
@@ -208,21 +219,22 @@ def outside(images, seed=0):
   """Images that no data set of photographs has, as many and as large.
 
   Args:
-    images: uint8 `[N, H, W, C]`.
+    images: uint8 or uint16 `[N, H, W, C]`.
     seed: Python `int`, of the noise. Default value: `0`.
 
   Returns:
-    images: `dict` of uint8 `[N, H, W, C]`: `'noise'`, uniform; `'constant'`,
-      each of one grey level, from black to white; `'inverted'`.
+    images: `dict` of `[N, H, W, C]`, of the same type: `'noise'`, uniform;
+      `'constant'`, each of one grey level, from black to white; `'inverted'`.
   """
   images = np.asarray(images)
-  levels = np.linspace(0., 255., len(images)).astype(np.uint8)
+  white = np.iinfo(images.dtype).max
+  levels = np.linspace(0., white, len(images)).astype(images.dtype)
   return {
       'noise': np.random.default_rng(seed).integers(
-          0, 256, images.shape, dtype=np.uint8),
+          0, white, images.shape, images.dtype, endpoint=True),
       'constant': np.broadcast_to(
           levels.reshape(-1, 1, 1, 1), images.shape).copy(),
-      'inverted': 255 - images,
+      'inverted': white - images,
   }
 
 

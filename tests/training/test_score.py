@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 
 import tfp_glow
 from tfp_glow import scores as scores_lib
@@ -125,6 +126,14 @@ def test_the_most_and_the_least_unusual_are_drawn(
   order = np.argsort(np.ravel(parts))
   brightness = where.sum(axis=-1, dtype=int).ravel()[order]
   assert brightness[:20].mean() < brightness[-20:].mean() - 100
+
+  monkeypatch.setattr(
+      tfp_glow, 'score_map', lambda model, images, **_: np.full(
+          images.shape[:-1], np.inf, np.float32) + tf.zeros([]))
+  score.ranked(
+      model, None, [(images, path) for path in images.paths], values, 2,
+      tmp_path / 'ranked.png')
+  assert np.ptp(np.asarray(drawn['rows'][1]), axis=(0, 1, 2)).max() == 0
 
 
 def test_auroc_and_its_interval():

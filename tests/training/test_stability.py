@@ -1,5 +1,7 @@
 """How stable a flow is: samples, round trips, and what amplifies."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -191,15 +193,30 @@ def test_any_flow_can_be_measured(make, conditions, first, last):
       measured.encode_amplification(IMAGES[:2], **conditions)).all()
 
 
-def test_images_outside_a_data_set():
-  outside = stability.outside(IMAGES)
+@pytest.mark.parametrize('dtype, white', [(np.uint8, 255), (np.uint16, 65535)])
+def test_images_outside_a_data_set(dtype, white):
+  inside = np.random.default_rng(0).integers(
+      0, white, (50, 4, 4, 1), dtype, endpoint=True)
+  outside = stability.outside(inside)
   assert list(outside) == ['noise', 'constant', 'inverted']
   for images in outside.values():
-    assert images.shape == IMAGES.shape and images.dtype == np.uint8
+    assert images.shape == inside.shape and images.dtype == dtype
+    assert images.min() < .1 * white and images.max() > .9 * white
   constant = outside['constant']
   assert (constant == constant[:, :1, :1]).all()
-  assert sorted({0, 255} & set(constant.ravel())) == [0, 255]
-  assert (outside['inverted'] + IMAGES == 255).all()
+  assert sorted({0, white} & set(constant.ravel())) == [0, white]
+  assert (outside['inverted'] + inside == white).all()
+
+
+def test_an_error_that_is_not_finite_is_no_error_of_zero(exploding_model):
+  bright, dark = np.full((2, 2, 1, 1), 200, np.uint8), np.zeros(
+      (2, 2, 1, 1), np.uint8)  # of which there is no logarithm
+  for images, is_finite, exact in (
+      ([bright, bright], True, 4), ([bright, dark], False, 2),
+      ([dark, bright], False, 2)):
+    batches = tf.data.Dataset.from_tensor_slices(np.stack(images))
+    error, count = evaluation.reconstruction(exploding_model, batches)
+    assert np.isfinite(error) == is_finite and count == exact
 
 
 @pytest.mark.slow
@@ -237,3 +254,22 @@ def test_graphs_are_traced_once_for_all_fits_of_a_run(
   for model in (glow, glow, exploding_model):
     evaluate.set_model(model)
   assert measured == [glow, exploding_model]
+
+
+def test_a_run_goes_on_where_held_out_images_have_no_latents(
+    exploding_model, caplog):
+  recipe = digits.get_config()
+  images = np.full((8, 2, 1, 1), 200, np.uint8)
+  images[3] = 0  # of which there is no logarithm
+  held_out = types.SimpleNamespace(
+      num_classes=None, eval_batches=lambda *_: (
+          tf.data.Dataset.from_tensors(images)))
+  evaluate = callbacks.Evaluate(recipe, held_out, '', 0, None)
+  evaluate.set_model(exploding_model)
+  scalars, grids = evaluate._evaluate(0)
+  assert '1 of 8 images have no finite density' in caplog.text
+  assert np.isnan(scalars['eval_bits_per_dim'])
+  _, (shown, decoded), _ = grids[1]
+  np.testing.assert_array_equal(decoded[4:], shown[4:])
+  np.testing.assert_array_equal(
+      decoded[3], exploding_model.pixels.broken_image())
