@@ -41,6 +41,7 @@ def draw(workdir):
 
   Raises:
     WrongFolderError: If nothing has been measured in the folder.
+    ValueError: If nothing that was measured is finite.
   """
   lines = metrics.read(workdir)
   if not lines:
@@ -54,10 +55,16 @@ def draw(workdir):
       ('eval_bits_per_dim', 'held-out images', 'o')):
     points = [(line['step'], line[name]) for line in lines
               if line.get(name) is not None]
+    if not points:  # not measured yet, or never finite
+      continue
     axes.plot(*zip(*points), label=label, marker=marker)
     if name == 'eval_bits_per_dim':
       axes.annotate(f'{points[-1][1]:.2f}', points[-1], xytext=(0, 8),
                     textcoords='offset points', ha='right')
+  if not axes.lines:
+    raise ValueError(
+        f'No bits/dim of {workdir}/metrics.jsonl is finite, and so there is '
+        'no curve to draw.')
   axes.set(xlabel='step of training', ylabel='bits/dim (lower is better)')
   axes.grid(alpha=.3)
   axes.legend()

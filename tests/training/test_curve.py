@@ -24,6 +24,18 @@ def test_curves_are_of_what_was_measured(tmp_path):
   assert Image.open(tmp_path / 'curve.png').size == (800, 500)
 
 
+def test_what_was_never_finite_has_no_curve(tmp_path):
+  file = tmp_path / 'metrics.jsonl'
+  held_out = {'step': 0, 'eval_bits_per_dim': None}
+  file.write_text(json.dumps(held_out) + '\n')
+  with pytest.raises(ValueError, match=r'No bits/dim of .* is finite'):
+    curve.draw(tmp_path)
+  file.write_text(json.dumps(held_out) + '\n' + json.dumps(
+      {'step': 10, 'train_bits_per_dim': 3.}) + '\n')
+  trained, = curve.draw(tmp_path).axes[0].lines
+  assert trained.get_xydata().tolist() == [[10, 3.]]
+
+
 def test_a_folder_without_a_run_is_an_error(tmp_path):
   with pytest.raises(runs.WrongFolderError, match='no metrics.jsonl'):
     curve.draw(tmp_path)
