@@ -1,5 +1,6 @@
 """The settings of a recipe, each changed alone."""
 
+import importlib
 import json
 import pathlib
 
@@ -46,9 +47,10 @@ def test_a_recipe_is_needed(capsys):
   assert '--config is needed' in capsys.readouterr().err
 
 
-def test_the_table_in_the_document_is_of_the_file_of_figures():
+@pytest.mark.parametrize('name', ['settings', 'real_nvp_settings'])
+def test_the_table_in_the_document_is_of_the_file_of_figures(name):
   folder = pathlib.Path(__file__).parents[2] / 'docs'
-  rows = json.loads((folder / 'mnist' / 'settings.json').read_text())
+  rows = json.loads((folder / 'mnist' / f'{name}.json').read_text())
   assert settings.markdown(rows) in (folder / 'mnist.md').read_text('utf-8')
 
 
@@ -64,3 +66,6 @@ def test_what_mnist_reached_in_the_document_is_of_the_files():
             f'{reached["standard_error"]:.3f} |') in text
     assert reached['images_reconstructed_exactly'] == reached['images'] == (
         10_000)
+    steps = importlib.import_module(
+        f'training.configs.{name}_mnist').get_config().steps
+    assert f', `{name}_mnist.py` | {steps:,} | ' in text
