@@ -47,7 +47,9 @@ def test_a_recipe_is_needed(capsys):
   assert '--config is needed' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('name', ['settings', 'real_nvp_settings'])
+@pytest.mark.parametrize('name', [
+    'settings', 'real_nvp_settings', 'real_nvp_photographs',
+    'real_nvp_digits'])
 def test_the_table_in_the_document_is_of_the_file_of_figures(name):
   folder = pathlib.Path(__file__).parents[2] / 'docs'
   rows = json.loads((folder / 'mnist' / f'{name}.json').read_text())
