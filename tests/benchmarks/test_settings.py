@@ -28,12 +28,12 @@ def test_each_setting_is_changed_alone(tmp_path, capsys):
       '--config=digits', f'--data=npz:{tmp_path}/images.npz', '--with',
       f'data.cache_dir={tmp_path}', 'data.shift=0', 'model.steps=1',
       'model.width=4', 'model.levels=1', 'steps=2', 'initial_images=20',
-      'batch_size=10', '--change', 'model.width=8', 'model.scale=bounded',
+      'batch_size=10', '--change', 'model.width=8', 'model.scale=sigmoid',
       f'--json={file}']) == 0
   assert '| as it is | 2 |' in capsys.readouterr().out
   rows = json.loads(file.read_text())
   assert [row['changed'] for row in rows] == [
-      'as it is', '`model.width=8`', '`model.scale=bounded`']
+      'as it is', '`model.width=8`', '`model.scale=sigmoid`']
   assert rows[0]['weights'] == rows[2]['weights'] < rows[1]['weights']
   assert len({row['bits_per_dim'] for row in rows}) == 3
   assert settings.main(['--markdown', str(file)]) == 0
