@@ -62,10 +62,10 @@ def bits_per_dim(model, batches, num_samples=None, seed=0):
   bits = np.asarray(model.pixels.bits_per_dim(np.concatenate(results)))
   if not np.isfinite(bits).all():
     logging.warning(
-        '%d of %d images have no finite density, and so the mean of their '
-        'bits/dim is none: the flow breaks down there. A lower learning rate '
-        'helps, and so do bounded scales, --config.model.scale=bounded of a '
-        'Glow.', np.sum(~np.isfinite(bits)), len(bits))
+        '%d of %d images have no finite density, so mean bits/dim is not '
+        'finite either: the flow breaks down there. A lower learning rate '
+        'helps, and so do bounded scales (of a Glow, '
+        '--config.model.scale=bounded).', np.sum(~np.isfinite(bits)), len(bits))
   return bits
 
 

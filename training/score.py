@@ -27,6 +27,7 @@ import pathlib
 from absl import flags
 from absl import logging
 from matplotlib import colormaps
+from matplotlib import colors
 import numpy as np
 import scipy.stats
 import tensorflow as tf
@@ -168,9 +169,8 @@ def ranked(model, condition, readers, scores, columns, path, channels=None):
   # One scale for all, so that they can be compared.
   finite = maps[np.isfinite(maps)]
   low, high = np.percentile(finite, [1., 99.]) if finite.size else (0., 1.)
-  heat = colormaps['inferno'](
-      (np.clip(np.nan_to_num(maps, nan=np.inf), low, high) - low) /
-      max(high - low, 1e-9))
+  heat = colormaps['inferno'](colors.Normalize(low, high, clip=True)(
+      np.nan_to_num(maps, nan=np.inf)))
   heat = np.uint8(np.round(255. * heat[..., :3]))
   colours = np.broadcast_to(pictures.visible(images, channels), heat.shape)
   pictures.save_grid(

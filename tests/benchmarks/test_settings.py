@@ -3,6 +3,7 @@
 import importlib
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_what_mnist_reached_in_the_document_is_of_the_files():
   text = (folder / 'mnist.md').read_text('utf-8')
   per_second = json.loads(
       (folder / 'mnist' / 'images_per_second.json').read_text())
-  for name in ('glow', 'real_nvp'):
+  for name, title in (('glow', 'Glow'), ('real_nvp', 'RealNVP')):
     assert f' {64. / per_second[name]:.2f} s' in text
     reached = json.loads((folder / 'mnist' / f'{name}.json').read_text())
     assert (f'{reached["bits_per_dim"]:.3f} +- '
@@ -71,3 +72,11 @@ def test_what_mnist_reached_in_the_document_is_of_the_files():
     steps = importlib.import_module(
         f'training.configs.{name}_mnist').get_config().steps
     assert f', `{name}_mnist.py` | {steps:,} | ' in text
+    published = float(re.search(
+        rf'{title}, published \| +\| +\| +\| ([0-9.]+) \|', text)[1])
+    assert f'{reached["bits_per_dim"] - published:.2f}' == '0.05'
+  assert 'Both are 0.05 from theirs.' in text
+  for name in ('digits_real_nvp', 'digits_real_nvp_rate'):
+    measured = json.loads((folder / 'stability' / f'{name}.json').read_text())
+    assert (f'{measured["bits_per_dim"]:.3f} +- '
+            f'{measured["standard_error"]:.3f}') in text
